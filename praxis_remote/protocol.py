@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a policy has to offer in order to be served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from .types import Array, Observation, PolicyKwargValue
+
+
+@runtime_checkable
+class PolicyHandler(Protocol):
+    """A policy: any object with these three methods.
+
+    The server calls one method at a time, always from the same thread.
+    """
+
+    def predict_action(
+        self,
+        observations: Sequence[Observation],
+        *,
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        episode_ids: Sequence[str] | None = None,
+    ) -> Array:
+        """Returns the action for a batch of observations.
+
+        Args:
+            observations: One mapping for each environment, at least one. Arrays
+                are writable and belong to the handler.
+            policy_kwargs: The caller's options, empty when it sent none.
+            episode_ids: A tuple with one id for each observation. The argument is
+                passed only when the caller sent ids, so that a handler without
+                this parameter works for callers that send none.
+
+        Returns:
+            An array, or what ``np.asarray`` turns into one, of dtype float32,
+            float64, int32, int64, uint8 or bool. Its first dimension is usually
+            the batch.
+
+        Raises:
+            TypeError, ValueError: The request is at fault: the caller gets
+                INVALID_ARGUMENT with the message.
+            Exception: Anything else: the caller gets INTERNAL with the message.
+        """
+        ...
+
+    def reset(self, episode_ids: Sequence[str] | None = None) -> None:
+        """Forgets what is remembered of these episodes, or of all.
+
+        Args:
+            episode_ids: A tuple of ids. Passed only when the caller sent some.
+        """
+        ...
+
+    def model_info(self) -> str:
+        """Returns a line about the policy, for people to read."""
+        ...
