@@ -11,3 +11,12 @@ from .serialization import build_observation
 from .types import Observation, ObservationValue, PolicyKwargValue
 
 __version__ = "0.1.2"
+
+__all__ = [
+    "Observation",
+    "ObservationValue",
+    "PolicyHandler",
+    "PolicyKwargValue",
+    "__version__",
+    "build_observation",
+]

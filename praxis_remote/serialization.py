@@ -117,7 +117,8 @@ def decode_numpy_array(tensor: Tensor, name: str = "tensor") -> Array:
     Raises:
         ValueError: dtype, shape and data do not fit together.
     """
-    return view_array(tensor.data, tensor.shape, int(tensor.dtype), name).copy()
+    array: Array = view_array(tensor.data, tensor.shape, int(tensor.dtype), name).copy()
+    return array
 
 
 # ---------------------------------------------------------------- observations
@@ -133,7 +134,8 @@ def encode_observation_scalar(value: object, name: str = "scalar") -> Value:
     number = as_number(value, name)
     if number is None:
         raise UnsupportedTypeError(
-            f"{name}: {type(value).__name__} is no number; supported: bool, int, float, numpy scalars"
+            f"{name}: {type(value).__name__} is no number; "
+            "supported: bool, int, float, numpy scalars"
         )
     return _encode_plain(number)
 

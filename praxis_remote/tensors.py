@@ -119,7 +119,7 @@ def view_array(
 
 
 def _check_bools(data: bytes | bytearray | memoryview, name: str) -> None:
-    """numpy takes a bool of another byte for neither True nor False."""
+    """Rejects what numpy would take for neither True nor False."""
     raw = np.frombuffer(data, dtype=np.uint8)
     if raw.size and raw.max() > 1:
         place = int(np.argmax(raw > 1))

@@ -24,7 +24,6 @@ Observation: TypeAlias = dict[str, ObservationValue]
 """What one environment or robot saw at one step."""
 
 PolicyKwargValue: TypeAlias = Union[
-    None,
     bool,
     int,
     float,
@@ -34,6 +33,7 @@ PolicyKwargValue: TypeAlias = Union[
     "np.floating[Any]",
     Sequence["PolicyKwargValue"],
     Mapping[str, "PolicyKwargValue"],
+    None,
 ]
 """What one policy keyword argument may hold. Arrives as None, bool, int, float,
 str, list or dict."""

@@ -68,8 +68,9 @@ def as_number(value: object, name: str) -> bool | int | float | None:
     """
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    # numpy derives timedelta64 from signedinteger; its unit would be lost.
-    if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64):
+    if type(value) is np.timedelta64:
+        return None  # numpy derives it from signedinteger; its unit would be lost
+    if isinstance(value, (int, np.integer)):
         number = int(value)
         if not _INT64_MIN <= number <= _INT64_MAX:
             raise InvalidValueError(
