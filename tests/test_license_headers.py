@@ -69,8 +69,7 @@ def test_every_offender_is_named_with_the_lines_to_add(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         f"{no_license}: add at the top: # SPDX-License-Identifier: Apache-2.0",
-        f"{neither}: add at the top: "
-        "// SPDX-FileCopyrightText: 2026 the praxis-remote authors",
+        f"{neither}: add at the top: // SPDX-FileCopyrightText: 2026 the praxis-remote authors",
         f"{neither}: add at the top: // SPDX-License-Identifier: Apache-2.0",
     ]
 
