@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -52,7 +53,7 @@ PREDICT, RESET, HEALTH_CHECK = METHODS["Predict"], METHODS["Reset"], METHODS["He
 # ---------------------------------------------------------------- deadline
 
 # At most 8 digits and a unit, the finest unit that holds the value.
-_TIMEOUT_UNITS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "S": 1.0, "M": 60.0, "H": 3600.0}
+_STEPS_PER_SECOND = {"n": 1e9, "u": 1e6, "m": 1e3, "S": 1.0, "M": 1 / 60, "H": 1 / 3600}
 _TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
 _MAX_TIMEOUT_DIGITS = 10**8
 
@@ -98,8 +99,8 @@ def encode_timeout(seconds: float) -> str:
 
     Rounded up because the server shall never give up before the client does.
     """
-    for unit, size in _TIMEOUT_UNITS.items():
-        steps = max(1, -int(-seconds // size))
+    for unit, rate in _STEPS_PER_SECOND.items():
+        steps = max(1, math.ceil(seconds * rate))
         if steps < _MAX_TIMEOUT_DIGITS:
             return f"{steps}{unit}"
     return f"{_MAX_TIMEOUT_DIGITS - 1}H"
@@ -116,7 +117,7 @@ def decode_timeout(value: str) -> float:
         raise InvalidValueError(
             f"grpc-timeout: {value[:40]!r}; allowed: 1 to 8 digits and one of n, u, m, S, M, H"
         )
-    return int(match[1]) * _TIMEOUT_UNITS[match[2]]
+    return int(match[1]) / _STEPS_PER_SECOND[match[2]]
 
 
 # ---------------------------------------------------------------- metadata

@@ -36,7 +36,7 @@ class _Job(Generic[T]):
         deadline: Deadline | None,
         done: Callable[[T | None, BaseException | None], None],
     ) -> None:
-        self.function: Callable[[], T] | None = function
+        self.function = function
         self.deadline = deadline
         self.done = done
         # Taken once and never given back: by the thread to run it, or to drop it.
@@ -50,12 +50,13 @@ class _Job(Generic[T]):
         """Returns True if the job will never run; what it held is free at once."""
         dropped = self.claim()
         if dropped:
-            self.function = None
+            # The queue keeps the job until its turn comes; a cancelled future, which
+            # `done` refers to, keeps the frames that awaited it.
+            del self.function, self.done
         return dropped
 
     def work(self, clock: Callable[[], float]) -> None:
         """Runs the function and tells how it ended."""
-        assert self.function is not None
         if self.deadline is not None and self.deadline.remaining(clock) <= 0:
             self.done(None, DeadlineExceededError("the deadline passed in the queue"))
             return
