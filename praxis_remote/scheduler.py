@@ -50,8 +50,7 @@ class _Job(Generic[T]):
         """Returns True if the job will never run; what it held is free at once."""
         dropped = self.claim()
         if dropped:
-            # The queue keeps the job until its turn comes; a cancelled future, which
-            # `done` refers to, keeps the frames that awaited it.
+            # The queue keeps the job itself until its turn comes.
             del self.function, self.done
         return dropped
 
@@ -120,6 +119,8 @@ class Scheduler:
                 log.debug("the event loop was closed before a job ended")
 
         job = _Job(function, deadline, done)
+        # A cancelled future keeps the frames that awaited it, this one as well.
+        del function
         self._put(job)
         try:
             return await future
