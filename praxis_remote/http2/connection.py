@@ -43,6 +43,9 @@ _MAX_FRAME_SIZE = 2**20
 _MAX_STREAMS = 128
 _DEFAULT_WINDOW = 65535
 
+# RFC 9113, sections 4.1 and 6.5: nine bytes, of which the fourth is the kind.
+_FRAME_HEAD, _FRAME_KIND, _SETTINGS_KIND = 9, 3, b"\x04"
+
 # What a connection gets to flush its last frames when it is closed.
 _CLOSE_TIMEOUT = 1.0
 
@@ -345,6 +348,8 @@ class Protocol(grpclib_protocol.H2Protocol):
             ),
         )
         self._owner = owner
+        # The first bytes of a server, until they have shown that it speaks HTTP/2.
+        self._opening = bytearray() if client_side else None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -380,12 +385,30 @@ class Protocol(grpclib_protocol.H2Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Takes bytes from the socket."""
+        if self._opening is not None and not self._check_opening(data):
+            return
         try:
             super().data_received(data)
         except Exception:
             # It shall cost this connection, and not more.
             log.exception("closing a connection after an unforeseen error")
             self.processor.close("an unforeseen error; see the log of the process")
+
+    def _check_opening(self, data: bytes) -> bool:
+        """Closes when a server's first frame is no SETTINGS frame.
+
+        h2 would take "HTTP/1.1" for the head of a frame of 4.7 MB, and wait for it.
+        """
+        assert self._opening is not None
+        self._opening += data[:_FRAME_HEAD]
+        kind = self._opening[_FRAME_KIND : _FRAME_KIND + 1]
+        if kind and kind != _SETTINGS_KIND:
+            text = bytes(self._opening[:_FRAME_HEAD])
+            self.processor.close(f"its first bytes were {text!r}")
+            return False
+        if kind:
+            self._opening = None
+        return True
 
     @override
     def resume_writing(self) -> None:
