@@ -28,17 +28,31 @@ def framed(message: bytes) -> bytes:
     return struct.pack(">BI", 0, len(message)) + message
 
 
+def raw_frame(kind: int, stream_id: int, body: bytes = b"", flags: int = 0) -> bytes:
+    """Returns a frame of any kind, allowed or not."""
+    return len(body).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, stream_id) + body
+
+
 class Peer:
     """One end of an HTTP/2 connection, driven step by step."""
 
     def __init__(self, sock: socket.socket, *, client: bool) -> None:
         sock.settimeout(TIMEOUT)
         self.sock = sock
-        self.h2 = H2Connection(H2Configuration(client_side=client, header_encoding="utf-8"))
+        self.h2 = H2Connection(
+            H2Configuration(
+                client_side=client,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
         self.events: list[Event] = []
 
     def start(self) -> None:
         self.h2.initiate_connection()
+        # So that one stream's window can be full while the connection's is not.
+        self.h2.increment_flow_control_window(2**24)
         self.flush()
 
     def flush(self) -> None:

@@ -18,10 +18,11 @@ from grpclib import protocol as grpclib_protocol
 from grpclib.config import Configuration
 from h2 import events
 from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
 from ..calls import Headers
@@ -290,18 +291,12 @@ class Processor(grpclib_protocol.EventsProcessor):
     @override
     def process_connection_terminated(self, event: events.ConnectionTerminated) -> None:
         """The peer goes away, at once or after the calls that it has accepted."""
-        h2 = self.connection.h2
         if event.error_code:
             text = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
             self.close(f"the peer closed the connection: {event.error_code!r} {text}".rstrip())
             return
-        # h2 takes any GOAWAY for the end; a graceful one lets accepted calls finish.
-        client = h2.config.client_side
-        h2.state_machine.state = (
-            ConnectionState.CLIENT_OPEN if client else ConnectionState.SERVER_OPEN
-        )
         self._owner.going_away()
-        if client:
+        if self.connection.h2.config.client_side:
             for stream_id, stream in list(self.streams.items()):
                 if stream_id > (event.last_stream_id or 0):
                     cast("Stream", stream).call.fail(
@@ -325,6 +320,22 @@ class _NoHandler(grpclib_protocol.AbstractHandler):
 
     def close(self) -> None:
         """Not used."""
+
+
+class _StateMachine(H2Connection):
+    """h2's state machine, which lets accepted calls finish after a graceful GOAWAY.
+
+    h2's own takes any GOAWAY for the end, and what follows for an error.
+    """
+
+    @override
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[events.Event]]:
+        if frame.error_code:
+            return super()._receive_goaway_frame(frame)
+        event = events.ConnectionTerminated()
+        event.error_code = ErrorCodes.NO_ERROR
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
 
 
 class Protocol(grpclib_protocol.H2Protocol):
@@ -364,7 +375,7 @@ class Protocol(grpclib_protocol.H2Protocol):
         self.connection.flush()
 
     def _start_h2(self) -> H2Connection:
-        h2 = H2Connection(config=self.h2_config)
+        h2 = _StateMachine(config=self.h2_config)
         values = {
             SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
