@@ -68,6 +68,8 @@ class Channel:
             raise DeadlineExceededError(
                 "the timeout passed before a connection was made", str(self.address)
             )
+        if task.cancelled():
+            raise CallCancelledError("the client was closed", str(self.address))
         return task.result()
 
     def _attempt(self) -> asyncio.Task[ClientConnection]:
