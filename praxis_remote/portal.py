@@ -14,11 +14,42 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 from .errors import CallCancelledError
 
 T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    """A coroutine on its way through the loop; its caller may be interrupted at any point."""
+
+    def __init__(
+        self, function: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._function = function
+        self._loop = loop
+        self._task: asyncio.Task[T] | None = None
+        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def begin(self) -> None:
+        """Runs in the loop, first."""
+        self._task = self._loop.create_task(self._function())
+        self._task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.outcome.set_exception(CallCancelledError("the client was closed"))
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def abandon(self) -> None:
+        """Runs in the loop, when the caller has gone."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Portal:
@@ -42,22 +73,19 @@ class Portal:
             Exception: Whatever the coroutine raises.
             CallCancelledError: The portal was closed.
         """
-        future = self._submit(function)
+        # Made before the try: Ctrl-C may come between any two steps in it.
+        call = _Call(function, self._loop)
         try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise CallCancelledError("the client was closed") from None
+            with self._lock:
+                if self._closing:
+                    raise CallCancelledError("the client was closed; make a new one")
+                self._loop.call_soon_threadsafe(call.begin)
+            return call.outcome.result()
         except BaseException:
-            future.cancel()
+            if not call.outcome.done():
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(call.abandon)
             raise
-
-    def _submit(
-        self, function: Callable[[], Coroutine[Any, Any, T]]
-    ) -> concurrent.futures.Future[T]:
-        with self._lock:
-            if self._closing:
-                raise CallCancelledError("the client was closed; make a new one")
-            return asyncio.run_coroutine_threadsafe(function(), self._loop)
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs one more coroutine, cancels the others, and ends loop and thread."""
