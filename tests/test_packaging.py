@@ -22,9 +22,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from registry import install, uv
+from registry import install
 
 import praxis_remote
+from tools.environments import uv
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = "0.1.2"

@@ -12,16 +12,9 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from registry import (
-    InstallError,
-    cached,
-    environment_key,
-    give_up,
-    install,
-    npm_project,
-    uv,
-    venv_with,
-)
+from registry import give_up, install, npm_project, venv_with
+
+from tools.environments import InstallError, cached, environment_key, uv
 
 KEY = "0123456789ab"
 OTHER_KEY = "ba9876543210"
@@ -138,7 +131,7 @@ ASK = f"""\
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from registry import cached
+from tools.environments import cached
 
 def build(path: Path) -> None:
     path.mkdir()
