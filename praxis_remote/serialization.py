@@ -34,10 +34,13 @@ from .schema import Observation as ObservationMessage
 from .tensors import as_wire_array, view_array
 from .types import Array, Observation, ObservationValue, PolicyKwargValue
 from .values import (
-    MAX_DEPTH,
+    KWARGS_DEPTH,
+    LIST_STEP,
+    STRUCT_STEP,
     as_number,
     as_plain,
     check_batch,
+    check_depth,
     check_episode_ids,
     check_text,
     is_list,
@@ -61,10 +64,6 @@ __all__ = [
 ]
 
 _IMAGE_PREFIX = "observation.images."
-
-# A Value of policy_kwargs lies below the request and its map entry; each list
-# adds two messages (ValueList, Value) and each mapping three (with its entry).
-_KWARGS_DEPTH = 3
 
 
 def build_observation(
@@ -244,24 +243,23 @@ def encode_policy_kwarg_value(value: PolicyKwargValue, name: str = "value") -> V
     Raises:
         TypeError, ValueError: As `encode_policy_kwargs` does.
     """
-    return _encode_value(value, name, _KWARGS_DEPTH)
+    return _encode_value(value, name, KWARGS_DEPTH)
 
 
 def _encode_value(value: Any, name: str, depth: int) -> Value:
-    if depth > MAX_DEPTH:
-        raise InvalidValueError(
-            f"{name}: nested too deep; a request may hold {MAX_DEPTH} messages in one another "
-            "(48 nested lists, or 32 nested mappings)"
-        )
+    check_depth(depth, name)
     if isinstance(value, Mapping):
+        check_depth(depth + 1, name)
         fields = {
-            key: _encode_value(item, f"{name}[{key!r}]", depth + 3)
+            key: _encode_value(item, f"{name}[{key!r}]", depth + STRUCT_STEP)
             for key, item in unique_items(value, name)
         }
         return Value(struct_value=ValueStruct(fields=fields))
     if is_list(value):
+        check_depth(depth + 1, name)
         values = [
-            _encode_value(item, f"{name}[{index}]", depth + 2) for index, item in enumerate(value)
+            _encode_value(item, f"{name}[{index}]", depth + LIST_STEP)
+            for index, item in enumerate(value)
         ]
         return Value(list_value=ValueList(values=values))
     return _encode_plain(as_plain(value, name))

@@ -51,6 +51,10 @@ def as_wire_array(value: object, name: str) -> tuple[Array, int]:
     Raises:
         UnsupportedTypeError: ``value`` is no array of a supported dtype.
     """
+    if type(value) is np.ndarray and value.flags.c_contiguous:
+        number = NUMBERS.get(value.dtype)
+        if number is not None:
+            return value, number
     try:
         array = np.asarray(value)
     except Exception as error:
@@ -112,7 +116,7 @@ def view_array(
         InvalidValueError: The parts do not fit together, or a bool is neither
             0 nor 1.
     """
-    dtype = check_shape(shape, len(data), number, name)
+    dtype = check_shape(shape, memoryview(data).nbytes, number, name)
     if dtype.kind == "b":
         _check_bools(data, name)
     return np.frombuffer(data, dtype=dtype).reshape(shape)

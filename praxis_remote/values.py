@@ -17,7 +17,14 @@ import numpy as np
 from .errors import InvalidValueError, UnsupportedTypeError
 
 MAX_DEPTH = 100
-"""Messages may be nested this deep, the outermost included; protobuf's own limit."""
+"""Messages may be nested this deep below the outermost; protobuf's own limit."""
+
+# How deep a Value of policy_kwargs lies: in a map entry of the request. An item of
+# a list lies two messages below the list's own Value (ValueList, Value), one of a
+# mapping three (ValueStruct, its entry, Value).
+KWARGS_DEPTH = 2
+LIST_STEP = 2
+STRUCT_STEP = 3
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
@@ -36,7 +43,9 @@ def unique_items(mapping: Mapping[Any, Any], name: str) -> Iterator[tuple[str, A
     """
     seen = set()
     for key, value in mapping.items():
-        text = check_text(str(key), f"a key of {name}")
+        text = str(key)
+        if type(text) is not str or not text.isascii():
+            text = check_text(text, f"a key of {name}")
         if text in seen:
             raise InvalidValueError(
                 f"{name}: two keys are {text!r} as text; keys must differ after str()"
@@ -57,7 +66,8 @@ def check_text(text: str, name: str) -> str:
         raise InvalidValueError(
             f"{name}: {text!r} holds a lone surrogate at {error.start}, which is not valid Unicode"
         ) from error
-    return str(text)
+    # str() would ask a subclass: a member of a str-based Enum answers with its name.
+    return str.__str__(text)
 
 
 def as_number(value: object, name: str) -> bool | int | float | None:
@@ -100,6 +110,19 @@ def as_plain(value: object, name: str) -> Plain:
             "float, str, numpy scalars, and sequences and mappings of these"
         )
     return number
+
+
+def check_depth(depth: int, name: str) -> None:
+    """Raises unless a message may lie ``depth`` messages below the outermost.
+
+    Raises:
+        InvalidValueError: No peer would parse it.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidValueError(
+            f"{name}: nested too deep; policy_kwargs may hold 49 lists in one another, "
+            "or 32 mappings"
+        )
 
 
 def is_list(value: object) -> bool:
