@@ -175,8 +175,6 @@ def _skip(buffer: Buffer, position: int, end: int, tag: int, depth: int) -> int:
     groups: list[int] = []
     while True:
         number, wire_type = tag >> 3, tag & 7
-        if number == 0:
-            raise Malformed("field number 0", position)
         if wire_type == VARINT:
             _, position = read_varint(buffer, position, end)
         elif wire_type == LENGTH:
@@ -277,7 +275,7 @@ def _write_double(value: object) -> bytes:
     if not isinstance(value, (float, np.floating, int, np.integer, np.bool_)):
         raise _refuse(value, "a float")
     try:
-        return _DOUBLE.pack(value)
+        return _DOUBLE.pack(float(value))
     except OverflowError:
         raise _RefusedError(InvalidValueError, f"{value} is beyond a double") from None
 
@@ -530,6 +528,10 @@ class _Reader:
         tag, after = _read_tag(self._buffer, position, self._top.end)
         rule = self._top.table.rules.get(tag)
         if rule is None:
+            # protobuf looks for this only where it looks for a field: not in a
+            # group it skips, and not in a message that has none.
+            if tag < 8 and self._top.table.fields:
+                raise Malformed("field number 0", position)
             stop = _skip(self._buffer, after, self._top.end, tag, len(self._below))
             self._keep_unknown(self._buffer[position:stop])
             return stop
