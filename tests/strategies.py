@@ -51,16 +51,18 @@ def arrays(draw: st.DrawFn) -> np.ndarray[Any, Any]:
 
 def lay_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
     """Returns an array with the same kind of content in another layout."""
-    if layout == "reversed":
+    if layout == "reversed" and array.ndim:
         flipped: np.ndarray[Any, Any] = np.flip(array)
         return flipped
-    if layout == "strided" and array.ndim:
+    if layout == "strided" and array.size and array.ndim:
         wide: np.ndarray[Any, Any] = np.repeat(array, 2, axis=0)
         return wide[::2]
     if layout == "transposed":
-        return array.T
+        transposed: np.ndarray[Any, Any] = array.T
+        return transposed
     if layout == "fortran":
-        return np.array(array, order="F")
+        fortran: np.ndarray[Any, Any] = np.array(array, order="F")
+        return fortran
     if layout == "read-only":
         array.flags.writeable = False
     return array

@@ -517,7 +517,7 @@ def test_broken_bytes_are_a_decode_error() -> None:
 
 def test_a_response_without_an_action_is_rejected() -> None:
     for data in (b"", b"\x0a\x00"):
-        with pytest.raises(InvalidValueError, match="^action: unknown dtype 0"):
+        with pytest.raises(InvalidValueError, match=r"^action: unknown dtype 0"):
             decode_predict_response(data)
 
 
@@ -610,7 +610,7 @@ def test_what_cannot_be_sent_is_refused_by_key_on_both_paths(
 
 @pytest.mark.parametrize("action", [None, "text", {"a": 1}, np.zeros(2, "c8"), [[1], [1, 2]]])
 def test_an_action_that_is_no_array_is_refused_by_name(action: object) -> None:
-    with pytest.raises(UnsupportedTypeError, match="^action: "):
+    with pytest.raises(UnsupportedTypeError, match=r"^action: "):
         encode_predict_response(action)
 
 

@@ -508,7 +508,7 @@ def test_written_bytes_are_protobufs(request: Request) -> None:
         (Value(bool_value=np.bool_(True)), "1001"),  # type: ignore[arg-type]
         (Value(bool_value=1), "1001"),  # type: ignore[arg-type]
         (Value(int_value=True), "1801"),
-        (Value(float_value=np.float32(1.0)), "21000000000000f03f"),  # type: ignore[arg-type]
+        (Value(float_value=np.float32(1.0)), "21000000000000f03f"),
         (Value(float_value=1), "21000000000000f03f"),
         (Tensor(shape=(2, np.int32(300))), "120302ac02"),  # type: ignore[arg-type]
         (Tensor(shape=[-1]), "120affffffffffffffffff01"),
