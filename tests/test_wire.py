@@ -160,6 +160,10 @@ def test_trailing_bytes_get_protobufs_verdict(tail: bytes) -> None:
         (Tensor, "1005120203041006"),
         (Tensor, "1200"),
         (Tensor, "120180"),
+        (Tensor, "120a" + "80" * 9 + "00"),
+        (Tensor, "120b" + "80" * 10 + "00"),
+        (Tensor, "120b" + "81" + "ff" * 9 + "01"),
+        (Tensor, "120c" + "8101" + "ff" * 9 + "01"),
         (Tensor, "12028080"),
         (Tensor, "1203808001"),
         (Tensor, "120affffffffffffffffff01"),
@@ -296,6 +300,7 @@ def test_what_is_no_buffer_is_refused() -> None:
             "Tensor: a length of 5 where 2 bytes are left at byte 1 of 4, in Tensor.data",
         ),
         (Tensor, "1080", "Tensor: a varint that is cut off at byte 1 of 2, in Tensor.shape"),
+        (Tensor, "120180", "Tensor: a varint that is cut off at byte 2 of 3, in Tensor.shape"),
         (
             Tensor,
             "10" + "80" * 10,
@@ -504,6 +509,7 @@ def test_written_bytes_are_protobufs(request: Request) -> None:
         (Value(float_value=0.0), "210000000000000000"),
         (Value(float_value=-0.0), "210000000000000080"),
         (Value(string_value=""), "2a00"),
+        (Value(bool_value=True, int_value=5), "1805"),
         (Value(int_value=np.int64(5)), "1805"),
         (Value(bool_value=np.bool_(True)), "1001"),  # type: ignore[arg-type]
         (Value(bool_value=1), "1001"),  # type: ignore[arg-type]
