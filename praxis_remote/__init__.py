@@ -6,17 +6,29 @@
 
 from __future__ import annotations
 
+from . import errors
+from .async_client import AsyncPolicyClient
+from .client import PolicyClient
+from .context import RequestContext, current_request
+from .errors import RemoteError
 from .protocol import PolicyHandler
 from .serialization import build_observation
+from .server import PolicyServer
 from .types import Observation, ObservationValue, PolicyKwargValue
-
-__version__ = "0.1.2"
+from .version import __version__
 
 __all__ = [
+    "AsyncPolicyClient",
     "Observation",
     "ObservationValue",
+    "PolicyClient",
     "PolicyHandler",
     "PolicyKwargValue",
+    "PolicyServer",
+    "RemoteError",
+    "RequestContext",
     "__version__",
     "build_observation",
+    "current_request",
+    "errors",
 ]

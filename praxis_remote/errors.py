@@ -17,6 +17,7 @@ from typing import ClassVar
 from grpclib.const import Status as StatusCode
 
 __all__ = [
+    "BadResponseError",
     "CallCancelledError",
     "DeadlineExceededError",
     "DecodeError",
@@ -95,6 +96,12 @@ class UnsupportedTypeError(RemoteError, TypeError):
 
 class DecodeError(InvalidValueError):
     """Bytes that are not the message that they should be."""
+
+
+class BadResponseError(RemoteError, RuntimeError):
+    """The server answered with bytes that are not the response they should be."""
+
+    status = StatusCode.INTERNAL
 
 
 class DeadlineExceededError(RemoteError, TimeoutError):
@@ -183,6 +190,6 @@ _CLASS_OF_STATUS: dict[StatusCode, type[RemoteError]] = {
 """The class that a client raises for a status; RemoteError for the others."""
 
 
-def error_for_status(status: StatusCode, details: str, address: str | None) -> RemoteError:
+def error_for_status(status: StatusCode, details: str, address: str | None = None) -> RemoteError:
     """Returns the error to raise for a status that a peer sent."""
     return _CLASS_OF_STATUS.get(status, RemoteError)(details, address, status)

@@ -564,10 +564,12 @@ class _Reader:
 
     def open(self, item: _Field, position: int) -> int:
         start, stop = _read_size(self._buffer, position, self._top.end)
-        self._below.append(self._top)
-        _check_depth(len(self._below), position)
+        _check_depth(len(self._below) + 1, position)
         table = _table(item.cls)
-        self._top = _Frame(table, self._attributes_for(item, table), stop, item)
+        attributes = self._attributes_for(item, table)
+        if start < stop or item.mapped:
+            self._below.append(self._top)
+            self._top = _Frame(table, attributes, stop, item)
         return start
 
     def _attributes_for(self, item: _Field, table: _Table) -> dict[str, Any]:

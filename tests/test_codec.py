@@ -16,6 +16,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import describe, from_google, get_tensor, google_class, set_tensor, to_google
+from strategies import (
+    DTYPES,
+    LAYOUTS,
+    Request,
+    WireMaker,
+    arrays,
+    bits,
+    block,
+    lay_out,
+    requests,
+)
 
 from praxis_remote import codec
 from praxis_remote.codec import (
@@ -37,19 +49,6 @@ from praxis_remote.serialization import (
     encode_request,
 )
 from praxis_remote.wire import read_message, write_message
-
-from .oracle import describe, from_google, get_tensor, google_class, set_tensor, to_google
-from .strategies import (
-    DTYPES,
-    LAYOUTS,
-    Request,
-    WireMaker,
-    arrays,
-    bits,
-    block,
-    lay_out,
-    requests,
-)
 
 EXHAUSTIVE = settings(max_examples=250, deadline=None, derandomize=True)
 

@@ -10,6 +10,7 @@ import betterproto
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from strategies import Request, arrays, bits, numbers, requests, values
 
 from praxis_remote.errors import InvalidValueError, UnsupportedTypeError
 from praxis_remote.schema import DType, Tensor, Value, ValueList
@@ -28,8 +29,6 @@ from praxis_remote.serialization import (
     encode_policy_kwargs,
     encode_request,
 )
-
-from .strategies import Request, arrays, bits, numbers, requests, values
 
 EXHAUSTIVE = settings(max_examples=120, deadline=None, derandomize=True)
 

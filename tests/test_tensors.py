@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from strategies import arrays, bits
 
 from praxis_remote.errors import InvalidValueError, UnsupportedTypeError
 from praxis_remote.schema import DType
 from praxis_remote.tensors import DTYPES, as_wire_array, check_shape, view_array
-
-from .strategies import arrays, bits
 
 
 def test_each_dtype_of_the_schema_has_one_numpy_dtype() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from strategies import bits, leaves, numbers
 
 from praxis_remote.errors import InvalidValueError, UnsupportedTypeError
 from praxis_remote.values import (
@@ -23,8 +24,6 @@ from praxis_remote.values import (
     is_list,
     unique_items,
 )
-
-from .strategies import bits, leaves, numbers
 
 
 class Task(str, Enum):

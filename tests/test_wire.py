@@ -14,6 +14,16 @@ import betterproto
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from oracle import (
+    describe,
+    google_bytes,
+    google_class,
+    google_parse,
+    has_wide_map,
+    messages_in,
+    to_google,
+)
+from strategies import Request, WireMaker, block, requests, varint
 
 from praxis_remote import schema
 from praxis_remote.errors import DecodeError, InvalidValueError, UnsupportedTypeError
@@ -38,17 +48,6 @@ from praxis_remote.schema import (
 from praxis_remote.serialization import encode_request
 from praxis_remote.values import MAX_DEPTH
 from praxis_remote.wire import read_message, write_message
-
-from .oracle import (
-    describe,
-    google_bytes,
-    google_class,
-    google_parse,
-    has_wide_map,
-    messages_in,
-    to_google,
-)
-from .strategies import Request, WireMaker, block, requests, varint
 
 MESSAGES = [
     getattr(schema, name)

@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+# `make demo` and `make test` need nothing but Python: they make .venv themselves.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check style types licenses proto check-proto bench build clean help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv and install everything that the other targets need
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
+	@touch $@
+
+demo: $(STAMP) ## Swing up eight pendulums through a policy server, and draw what happened
+	$(BIN)/python -m examples.pendulum.demo --output demo-output
+
+test: $(STAMP) ## Run the tests, with branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+check: style types licenses check-proto ## Run every check that is not a test
+
+style: $(STAMP) ## Check lint rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types strictly
+	$(BIN)/mypy --strict praxis_remote tests tools examples benchmarks
+
+licenses: $(STAMP) ## Check that every file says its license
+	$(BIN)/pre-commit run check-license-headers --all-files
+
+proto: $(STAMP) ## Compile schema/ into praxis_remote/schema/generated.py
+	$(BIN)/python tools/compile_proto.py
+
+check-proto: $(STAMP) ## Fail if the committed classes are not what schema/ compiles to
+	$(BIN)/python tools/compile_proto.py --check
+
+bench: $(STAMP) ## Measure one call against the published 0.1.1
+	$(BIN)/python -m benchmarks.calls
+
+build: $(STAMP) ## Build the source distribution and the wheel into dist/
+	$(BIN)/uv build --sdist --wheel
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .envs dist build demo-output .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

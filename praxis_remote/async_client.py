@@ -1,0 +1,295 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client for programs with an event loop. `client` is its blocking face."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from . import codec, wire
+from .address import DEFAULT_PORT, check_address
+from .calls import (
+    HEALTH_CHECK,
+    PREDICT,
+    RESET,
+    Deadline,
+    MetadataLike,
+    Method,
+    check_timeout,
+    encode_metadata,
+)
+from .channel import Channel
+from .errors import (
+    BadResponseError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidValueError,
+    RemoteError,
+    UnavailableError,
+)
+from .framing import DEFAULT_MAX_MESSAGE_SIZE, Segments
+from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
+from .serialization import build_observation
+from .stub import make_stub
+from .types import Array, ObservationValue, PolicyKwargValue
+from .values import as_episode_ids
+
+__all__ = ["AsyncPolicyClient"]
+
+# How long one try of wait_ready may take, and the pauses between tries.
+_READY_ATTEMPT = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+
+
+class AsyncPolicyClient:
+    """Calls a policy on another machine.
+
+    Connects at the first call, and anew at the first call after a connection was
+    lost. Any number of calls may run at once. May be pickled: the copy connects by
+    itself.
+
+    Args:
+        host: Name or IP address of the server.
+        port: Its port.
+        timeout: Seconds for each call that has no timeout of its own, connecting
+            included; None for no limit.
+        max_message_size: Bytes of a request or a response, 64 MiB by default.
+        metadata: Pairs sent with every call; the policy may read them.
+
+    Raises:
+        ValueError: A port, timeout or metadata that cannot be.
+
+    Example:
+        ```python
+        async with AsyncPolicyClient("gpu-box", timeout=1.0) as client:
+            action = await client.predict_action([{"observation.state": state}])
+        ```
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        timeout: float | None = None,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        metadata: MetadataLike | None = None,
+    ) -> None:
+        if max_message_size < 1:
+            raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
+        self._options: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "timeout": timeout,
+            "max_message_size": max_message_size,
+            "metadata": metadata,
+        }
+        self._timeout = check_timeout(timeout)
+        self._channel = Channel(
+            check_address(host, port), max_message_size, encode_metadata(metadata)
+        )
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server, as ``host:port``."""
+        return str(self._channel.address)
+
+    @property
+    def stub(self) -> PolicyServiceStub:
+        """The generated stub on the same connection: messages in, messages out."""
+        return make_stub(self._channel, self._timeout)
+
+    async def predict_action(
+        self,
+        observations: Sequence[Mapping[str, ObservationValue]],
+        *,
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        episode_ids: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> Array:
+        """Returns the policy's action for a batch of observations.
+
+        Args:
+            observations: One mapping for each environment, at least one. Values are
+                arrays (or what ``np.asarray`` turns into one) of dtype float32,
+                float64, int32, int64, uint8 or bool, text, bool, int, float, or
+                numpy scalars. Arrays must not change until the call returns.
+            policy_kwargs: Options for the policy: None, bool, int, float, str, numpy
+                scalars, and sequences and mappings of these.
+            episode_ids: The episode of each observation, for policies that remember.
+            timeout: Seconds for this call; None for the client's, ``math.inf`` for
+                no limit.
+
+        Returns:
+            The action as the policy returned it, writable; usually its first
+            dimension is the batch.
+
+        Raises:
+            TypeError: A value has a type or dtype that cannot be sent.
+            ValueError: The batch is empty, ids do not match it, keys collide, an
+                integer is beyond int64, or the policy rejected the request
+                (`InvalidArgumentError`).
+            TimeoutError: No answer came in time (`DeadlineExceededError`).
+            ConnectionError: The server cannot be reached (`UnavailableError`).
+            RuntimeError: The policy failed (`HandlerError`).
+            RemoteError: The base of these and all others.
+        """
+        deadline = self._deadline(timeout)
+        segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
+        message = await self._call(PREDICT, segments, deadline)
+        try:
+            return codec.decode_predict_response(message)
+        except InvalidArgumentError as error:
+            raise BadResponseError(error.details(), self.address) from error
+
+    async def predict_action_from_parts(
+        self,
+        state: object | None = None,
+        images: Mapping[str, object] | None = None,
+        task_description: str | None = None,
+        *,
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        episode_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Array:
+        """Returns the policy's action for one observation given in parts.
+
+        Args:
+            state: Goes to ``"observation.state"``.
+            images: Image ``"front"`` goes to ``"observation.images.front"``; a key
+                that starts with ``"observation."`` is kept.
+            task_description: Goes to ``"task"``.
+            policy_kwargs: As in `predict_action`.
+            episode_id: The episode that the observation belongs to.
+            timeout: As in `predict_action`.
+
+        Returns:
+            The action for a batch of one, as the policy returned it.
+
+        Raises:
+            RemoteError: As in `predict_action`.
+        """
+        observation = build_observation(
+            state=state, images=images, task_description=task_description
+        )
+        return await self.predict_action(
+            [observation],
+            policy_kwargs=policy_kwargs,
+            episode_ids=None if episode_id is None else [episode_id],
+            timeout=timeout,
+        )
+
+    async def reset(
+        self, *, episode_ids: Sequence[str] | None = None, timeout: float | None = None
+    ) -> bool:
+        """Has the policy forget what it remembers.
+
+        Args:
+            episode_ids: The episodes to forget; none given, or an empty list: all.
+            timeout: As in `predict_action`.
+
+        Returns:
+            True when the policy was reset.
+
+        Raises:
+            RemoteError: As in `predict_action`.
+        """
+        deadline = self._deadline(timeout)
+        request = ResetRequest(episode_ids=list(as_episode_ids(episode_ids) or ()))
+        message = await self._call(RESET, [wire.write_message(request)], deadline)
+        return self._read(ResetResponse, message).success
+
+    async def health_check(self, *, timeout: float | None = None) -> tuple[bool, str]:
+        """Returns whether the server is ready, and what its policy says of itself.
+
+        Answered also while the policy works.
+
+        Raises:
+            RemoteError: As in `predict_action`.
+        """
+        deadline = self._deadline(timeout)
+        message = await self._call(HEALTH_CHECK, [wire.write_message(Empty())], deadline)
+        response = self._read(HealthResponse, message)
+        return response.ready, response.model_info
+
+    async def wait_ready(self, timeout: float | None = None) -> str:
+        """Waits until the server is there and ready.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Returns:
+            What the policy says of itself.
+
+        Raises:
+            TimeoutError: It was not ready in time; the text tells what the last try met.
+        """
+        limit = check_timeout(timeout)
+        deadline = None if limit is None else Deadline.after(limit)
+        pause, last = _FIRST_PAUSE, "no try was made"
+        while deadline is None or deadline.remaining() > 0:
+            try:
+                ready, info = await self.health_check(
+                    timeout=min(_READY_ATTEMPT, _remaining(deadline))
+                )
+                if ready:
+                    return info
+                last = "the server says that it is not ready"
+            except (UnavailableError, DeadlineExceededError) as error:
+                last = error.details()
+            await asyncio.sleep(min(pause, _remaining(deadline)))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        raise DeadlineExceededError(
+            f"the server was not ready within {limit:g} s; last: {last}", self.address
+        )
+
+    async def close(self) -> None:
+        """Closes the connection. Calls that are running or come later are cancelled."""
+        await self._channel.close()
+
+    def _deadline(self, timeout: float | None) -> Deadline | None:
+        seconds = self._timeout if timeout is None else check_timeout(timeout)
+        return None if seconds is None else Deadline.after(seconds)
+
+    async def _call(
+        self, method: Method, segments: Segments, deadline: Deadline | None
+    ) -> bytearray:
+        return (await self._channel.call(method.path, segments, deadline=deadline)).message
+
+    def _read(self, cls: type[wire.M], message: bytearray) -> wire.M:
+        try:
+            return wire.read_message(cls, message)
+        except RemoteError as error:
+            raise BadResponseError(error.details(), self.address) from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._options
+
+    def __setstate__(self, options: dict[str, Any]) -> None:
+        self.__init__(**options)  # type: ignore[misc]  # the copy is made as the original was
+
+
+def _remaining(deadline: Deadline | None) -> float:
+    """Seconds that are left, never quite none, so that they are a valid timeout."""
+    return float("inf") if deadline is None else max(1e-3, deadline.remaining())

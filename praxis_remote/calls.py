@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The rules of a gRPC call that both ends share: method, deadline, metadata, status.
+
+All of it is text in HTTP/2 headers. Nothing here does I/O or knows a connection.
+Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote, unquote
+
+import betterproto
+
+from .errors import InvalidValueError, RemoteError, StatusCode, error_for_status
+from .schema import PolicyServiceBase
+
+Headers: TypeAlias = list[tuple[str, str]]
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
+
+CONTENT_TYPE = "application/grpc"
+
+# ---------------------------------------------------------------- methods
+
+
+class Method(NamedTuple):
+    """One rpc of the service."""
+
+    path: str
+    request: type[betterproto.Message]
+    response: type[betterproto.Message]
+
+
+METHODS: dict[str, Method] = {
+    path.rpartition("/")[2]: Method(path, rpc.request_type, rpc.reply_type)
+    for path, rpc in PolicyServiceBase().__mapping__().items()
+}
+"""The rpcs by name, as the generated service base has them."""
+
+PREDICT, RESET, HEALTH_CHECK = METHODS["Predict"], METHODS["Reset"], METHODS["HealthCheck"]
+
+# ---------------------------------------------------------------- deadline
+
+# At most 8 digits and a unit, the finest unit that holds the value.
+_STEPS_PER_SECOND = {"n": 1e9, "u": 1e6, "m": 1e3, "S": 1.0, "M": 1 / 60, "H": 1 / 3600}
+_TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
+_MAX_TIMEOUT_DIGITS = 10**8
+
+
+@dataclass(frozen=True, order=True)
+class Deadline:
+    """A point in time after which nobody waits for an answer.
+
+    Attributes:
+        at: Seconds on the monotonic clock, which asyncio's loops use as well.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, timeout: float, clock: Callable[[], float] = time.monotonic) -> Deadline:
+        """Returns the deadline that is ``timeout`` seconds from now."""
+        return cls(clock() + timeout)
+
+    def remaining(self, clock: Callable[[], float] = time.monotonic) -> float:
+        """Returns the seconds that are left, negative when it has passed."""
+        return self.at - clock()
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Returns ``timeout`` as a float of seconds, or None for no limit.
+
+    Raises:
+        InvalidValueError: It is not positive, or NaN.
+    """
+    if timeout is None:
+        return None
+    seconds = float(timeout)
+    if not seconds > 0:
+        raise InvalidValueError(
+            f"timeout: {timeout!r} seconds; pass a positive number, or None for no limit"
+        )
+    return None if seconds == float("inf") else seconds
+
+
+def encode_timeout(seconds: float) -> str:
+    """Returns a ``grpc-timeout`` value, rounded up to the next step of its unit.
+
+    Rounded up because the server shall never give up before the client does.
+    """
+    for unit, rate in _STEPS_PER_SECOND.items():
+        steps = max(1, math.ceil(seconds * rate))
+        if steps < _MAX_TIMEOUT_DIGITS:
+            return f"{steps}{unit}"
+    return f"{_MAX_TIMEOUT_DIGITS - 1}H"
+
+
+def decode_timeout(value: str) -> float:
+    """Returns the seconds of a ``grpc-timeout`` value.
+
+    Raises:
+        InvalidValueError: It has another form.
+    """
+    match = _TIMEOUT.fullmatch(value)
+    if match is None:
+        raise InvalidValueError(
+            f"grpc-timeout: {value[:40]!r}; allowed: 1 to 8 digits and one of n, u, m, S, M, H"
+        )
+    return int(match[1]) / _STEPS_PER_SECOND[match[2]]
+
+
+# ---------------------------------------------------------------- metadata
+
+_KEY = re.compile(r"[0-9a-z_.\-]+")
+_PRINTABLE = re.compile(r"[ -~]*")
+_RESERVED = ("te", "content-type", "user-agent")
+
+
+def is_metadata(key: str) -> bool:
+    """Tells whether a header is the caller's and not the protocol's."""
+    return not key.startswith((":", "grpc-")) and key not in _RESERVED
+
+
+def encode_metadata(metadata: MetadataLike | None) -> Headers:
+    """Returns metadata as headers.
+
+    Args:
+        metadata: A mapping or pairs. Keys ending in ``-bin`` hold bytes, the
+            others printable ASCII.
+
+    Raises:
+        InvalidValueError: A key or a value has another form.
+    """
+    if not metadata:
+        return []
+    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
+    return [(key, _encode_metadata_value(key, value)) for key, value in pairs]
+
+
+def _encode_metadata_value(key: str, value: str | bytes) -> str:
+    if not _KEY.fullmatch(key) or not is_metadata(key):
+        raise InvalidValueError(
+            f"metadata: key {key!r}; allowed: lower-case letters, digits, '_', '-', '.', "
+            "but not grpc-*, te, content-type, user-agent"
+        )
+    if key.endswith("-bin"):
+        if not isinstance(value, (bytes, bytearray)):
+            raise InvalidValueError(
+                f"metadata[{key!r}]: {type(value).__name__}; a key ending in -bin holds bytes"
+            )
+        return base64.b64encode(value).rstrip(b"=").decode()
+    if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
+        raise InvalidValueError(
+            f"metadata[{key!r}]: {value!r}; allowed: printable ASCII, or a key ending in -bin"
+        )
+    return value
+
+
+def decode_metadata(headers: Iterable[tuple[str, str]]) -> Metadata:
+    """Returns the metadata among headers.
+
+    A ``-bin`` value that is no base64 is left out: the caller's slip shall not cost
+    it the call (gRPC's own stacks drop it too).
+    """
+    metadata: list[tuple[str, str | bytes]] = []
+    for key, value in headers:
+        if not is_metadata(key):
+            continue
+        if not key.endswith("-bin"):
+            metadata.append((key, value))
+            continue
+        try:
+            # A list of values may be joined by commas, which base64 lacks.
+            metadata.extend((key, _decode_base64(part)) for part in value.split(","))
+        except (binascii.Error, ValueError):
+            continue
+    return tuple(metadata)
+
+
+def _decode_base64(text: str) -> bytes:
+    text = text.strip()
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+# ---------------------------------------------------------------- status
+
+_UNQUOTED = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+# A grpcio client takes more for RESOURCE_EXHAUSTED: its limit for all headers is 8 KiB.
+_MAX_DETAILS = 4096
+
+# https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+_STATUS_OF_HTTP = {
+    "400": StatusCode.INTERNAL,
+    "401": StatusCode.UNAUTHENTICATED,
+    "403": StatusCode.PERMISSION_DENIED,
+    "404": StatusCode.UNIMPLEMENTED,
+    "429": StatusCode.UNAVAILABLE,
+    "502": StatusCode.UNAVAILABLE,
+    "503": StatusCode.UNAVAILABLE,
+    "504": StatusCode.UNAVAILABLE,
+}
+
+
+def encode_status(code: StatusCode, details: str = "") -> Headers:
+    """Returns a status as trailers. Text over 4 kB is cut."""
+    trailers = [("grpc-status", str(code.value))]
+    if details:
+        raw = details.encode("utf-8", "replace")
+        if len(raw) > _MAX_DETAILS:
+            raw = raw[: _MAX_DETAILS - 3].decode("utf-8", "ignore").encode() + b"..."
+        trailers.append(("grpc-message", _cut_quoted(quote(raw, safe=_UNQUOTED))))
+    return trailers
+
+
+def _cut_quoted(quoted: str) -> str:
+    """Keeps text that grows when quoted below the limit as well, at a whole escape."""
+    if len(quoted) <= _MAX_DETAILS:
+        return quoted
+    whole = unquote(re.sub(r"%[0-9A-F]?$", "", quoted[: _MAX_DETAILS - 3]), errors="ignore")
+    return quote(whole, safe=_UNQUOTED) + "..."
+
+
+def check_response_headers(headers: Mapping[str, str]) -> None:
+    """Raises unless the headers are those of a gRPC response.
+
+    Raises:
+        RemoteError: They come from something else, such as a proxy or web server.
+    """
+    status = headers.get(":status", "none")
+    content_type = headers.get("content-type", "none")
+    if status != "200":
+        code = _STATUS_OF_HTTP.get(status, StatusCode.UNKNOWN)
+        raise error_for_status(code, f"HTTP status {status} and no gRPC response")
+    if not content_type.startswith(CONTENT_TYPE):
+        raise RemoteError(
+            f"content-type {content_type!r}; {CONTENT_TYPE!r} expected: "
+            "is this the address of a policy server?"
+        )
+
+
+def error_in_trailers(trailers: Mapping[str, str]) -> RemoteError | None:
+    """Returns the error that trailers carry, None for status OK."""
+    raw = trailers.get("grpc-status")
+    if raw is None:
+        return RemoteError("the response ended without a grpc-status")
+    try:
+        code = StatusCode(int(raw))
+    except ValueError:
+        return RemoteError(f"grpc-status {raw[:40]!r} is none of gRPC's")
+    if code is StatusCode.OK:
+        return None
+    details = unquote(trailers.get("grpc-message", ""), errors="replace")
+    return error_for_status(code, details)

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client for ordinary programs: the blocking face of `AsyncPolicyClient`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from .address import DEFAULT_PORT
+from .async_client import AsyncPolicyClient
+from .calls import MetadataLike
+from .errors import CallCancelledError
+from .framing import DEFAULT_MAX_MESSAGE_SIZE
+from .portal import Portal
+from .stub import BlockingPolicyServiceStub
+from .types import Array, ObservationValue, PolicyKwargValue
+
+__all__ = ["PolicyClient"]
+
+T = TypeVar("T")
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def _documented_by(original: Callable[..., Any]) -> Callable[[MethodT], MethodT]:
+    """Gives a method the docstring of the one that it blocks on."""
+
+    def decorate(method: MethodT) -> MethodT:
+        method.__doc__ = original.__doc__
+        return method
+
+    return decorate
+
+
+class PolicyClient:
+    """Calls a policy on another machine, and blocks until the answer is here.
+
+    Connects at the first call, and anew at the first call after a connection was
+    lost. May be shared by threads, whose calls then run at once, used where an event
+    loop runs already (a notebook), used after ``fork`` (the child gets a connection
+    of its own), and pickled. Ctrl-C during a call ends that call; its answer, should
+    it come late, goes to nobody.
+
+    Args:
+        host: Name or IP address of the server.
+        port: Its port.
+        timeout: Seconds for each call that has no timeout of its own, connecting
+            included; None for no limit.
+        max_message_size: Bytes of a request or a response, 64 MiB by default.
+        metadata: Pairs sent with every call; the policy may read them.
+
+    Raises:
+        ValueError: A port, timeout or metadata that cannot be.
+
+    Example:
+        ```python
+        with PolicyClient("gpu-box", timeout=1.0) as client:
+            action = client.predict_action([{"observation.state": state}])
+        ```
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        timeout: float | None = None,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        metadata: MetadataLike | None = None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "timeout": timeout,
+            "max_message_size": max_message_size,
+            "metadata": metadata,
+        }
+        self._start(closed=False)
+        _clients.add(self)
+
+    def _start(self, *, closed: bool) -> None:
+        self._client = AsyncPolicyClient(**self._options)
+        self._lock = threading.Lock()
+        self._closed = closed
+        self._portal: Portal | None = None
+        self._finalizer: weakref.finalize[Any, Any] = weakref.finalize(self, _nothing_to_close)
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server, as ``host:port``."""
+        return self._client.address
+
+    @property
+    def stub(self) -> BlockingPolicyServiceStub:
+        """The generated stub on the same connection, blocking: messages in, messages out."""
+        return BlockingPolicyServiceStub(lambda: self._client.stub, self._run)
+
+    @_documented_by(AsyncPolicyClient.predict_action)
+    def predict_action(  # noqa: D102 - documented by its original
+        self,
+        observations: Sequence[Mapping[str, ObservationValue]],
+        *,
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        episode_ids: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> Array:
+        return self._run(
+            lambda: self._client.predict_action(
+                observations, policy_kwargs=policy_kwargs, episode_ids=episode_ids, timeout=timeout
+            )
+        )
+
+    @_documented_by(AsyncPolicyClient.predict_action_from_parts)
+    def predict_action_from_parts(  # noqa: D102 - documented by its original
+        self,
+        state: object | None = None,
+        images: Mapping[str, object] | None = None,
+        task_description: str | None = None,
+        *,
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        episode_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Array:
+        return self._run(
+            lambda: self._client.predict_action_from_parts(
+                state,
+                images,
+                task_description,
+                policy_kwargs=policy_kwargs,
+                episode_id=episode_id,
+                timeout=timeout,
+            )
+        )
+
+    @_documented_by(AsyncPolicyClient.reset)
+    def reset(  # noqa: D102 - documented by its original
+        self, *, episode_ids: Sequence[str] | None = None, timeout: float | None = None
+    ) -> bool:
+        return self._run(lambda: self._client.reset(episode_ids=episode_ids, timeout=timeout))
+
+    @_documented_by(AsyncPolicyClient.health_check)
+    def health_check(self, *, timeout: float | None = None) -> tuple[bool, str]:  # noqa: D102 - documented by its original
+        return self._run(lambda: self._client.health_check(timeout=timeout))
+
+    @_documented_by(AsyncPolicyClient.wait_ready)
+    def wait_ready(self, timeout: float | None = None) -> str:  # noqa: D102 - documented by its original
+        return self._run(lambda: self._client.wait_ready(timeout))
+
+    @_documented_by(AsyncPolicyClient.close)
+    def close(self) -> None:  # noqa: D102 - documented by its original
+        with self._lock:
+            self._closed = True
+        self._finalizer()
+
+    def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return (self._portal or self._open_portal()).run(function)
+
+    def _open_portal(self) -> Portal:
+        with self._lock:
+            if self._closed:
+                raise CallCancelledError("the client was closed; make a new one", self.address)
+            if self._portal is None:
+                self._portal = Portal()
+                # Without a reference to self, which would keep this client alive.
+                self._finalizer = weakref.finalize(self, self._portal.close, self._client.close)
+            return self._portal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._options
+
+    def __setstate__(self, options: dict[str, Any]) -> None:
+        self.__init__(**options)  # type: ignore[misc]  # the copy is made as the original was
+
+    def _begin_anew(self) -> None:
+        """Leaves the connection to the parent of a forked process."""
+        _left_to_parent.append((self._client, self._portal))
+        self._finalizer.detach()
+        self._start(closed=self._closed)
+
+
+_clients: weakref.WeakSet[PolicyClient] = weakref.WeakSet()
+
+# Loops and transports of the parent. They are never collected in the child: closing
+# them would take the parent's sockets out of the epoll set that both share.
+_left_to_parent: list[object] = []
+
+
+def _begin_anew_after_fork() -> None:
+    for client in list(_clients):
+        client._begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_after_fork)
+
+
+def _nothing_to_close() -> None:
+    """Stands in for a finalizer before there is a connection."""

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a policy can learn of the request that it is working on, if it wants to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from .calls import Deadline, Metadata
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """The request that a policy's method was called for.
+
+    Attributes:
+        metadata: Pairs that the caller sent along; keys ending in ``-bin`` hold bytes.
+        peer: The caller's address.
+        deadline: When the caller gives up; None if it waits for ever.
+    """
+
+    metadata: Metadata
+    peer: str
+    deadline: Deadline | None = None
+
+    def remaining(self) -> float | None:
+        """Returns the seconds until the caller gives up, at least 0; None if never."""
+        return None if self.deadline is None else max(0.0, self.deadline.remaining())
+
+
+_current: ContextVar[RequestContext] = ContextVar("praxis_remote_request")
+
+
+def current_request() -> RequestContext:
+    """Returns the request that the calling policy method works on.
+
+    Raises:
+        LookupError: There is none: this is not called from within
+            ``predict_action`` or ``reset`` of a policy that is being served.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError(
+            "current_request() works only inside predict_action and reset of a served policy, "
+            "on the thread that the server calls them from"
+        ) from None
+
+
+@contextmanager
+def request_context(context: RequestContext) -> Iterator[None]:
+    """Makes ``context`` the current request for the time of a with block."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)

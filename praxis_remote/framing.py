@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""gRPC's length-prefixed messages, without I/O: segments to chunks, chunks to a message.
+
+A unary call has one message each way: a compressed flag, four bytes of length,
+and that many bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from .errors import (
+    DecodeError,
+    InvalidArgumentError,
+    MessageTooLargeError,
+    UnimplementedError,
+)
+
+Segments: TypeAlias = Sequence[bytes | memoryview]
+"""A message in pieces, each of bytes, so that large arrays need not be joined."""
+
+DEFAULT_MAX_MESSAGE_SIZE = 64 * 2**20
+"""Bytes of a message, each way, on both ends, unless told otherwise."""
+
+_PREFIX = struct.Struct(">BI")
+_MAX_LENGTH = 2**32 - 1
+
+# zlib's number for a gzip header, and for either of zlib's own.
+_WBITS = {"gzip": 31, "deflate": 15}
+ACCEPTED_ENCODINGS = ",".join(("identity", *_WBITS))
+
+
+class MessageWriter:
+    """Hands out a message and its prefix in chunks of the size that is asked for.
+
+    Raises:
+        MessageTooLargeError: The message is over the limit.
+    """
+
+    def __init__(self, segments: Segments, limit: int, what: str) -> None:
+        size = sum(map(len, segments))
+        if size > min(limit, _MAX_LENGTH):
+            raise MessageTooLargeError(what, size, min(limit, _MAX_LENGTH))
+        self._segments = [memoryview(_PREFIX.pack(0, size))]
+        self._segments += [memoryview(segment) for segment in segments if len(segment)]
+        self._index = 0
+        self._offset = 0
+        self.remaining = size + _PREFIX.size
+
+    def take(self, size: int) -> bytes | memoryview:
+        """Returns the next ``size`` bytes, or what is left.
+
+        Joins only where a chunk spans segments.
+        """
+        parts: list[memoryview] = []
+        wanted = min(size, self.remaining)
+        self.remaining -= wanted
+        while wanted:
+            segment = self._segments[self._index]
+            part = segment[self._offset : self._offset + wanted]
+            self._offset += len(part)
+            if self._offset == len(segment):
+                self._index += 1
+                self._offset = 0
+            wanted -= len(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class MessageReader:
+    """Assembles the one message of a stream from the chunks that arrive.
+
+    Args:
+        limit: Bytes allowed, checked before the memory is taken.
+        what: The message, for errors, such as ``"request"``.
+    """
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._prefix = bytearray()
+        self._message = bytearray()
+        self._filled = 0
+        self._compressed = False
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Takes the next chunk.
+
+        Raises:
+            MessageTooLargeError: The prefix declares more than the limit.
+            DecodeError: There is more than one message.
+        """
+        if len(self._prefix) < _PREFIX.size:
+            missing = _PREFIX.size - len(self._prefix)
+            self._prefix += data[:missing]
+            data = data[missing:]
+            if len(self._prefix) == _PREFIX.size:
+                self._begin()
+        if not data:
+            return
+        end = self._filled + len(data)
+        if end > len(self._message):
+            raise DecodeError(
+                f"{end - len(self._message)} bytes after the {self._what} of "
+                f"{len(self._message)} bytes; a unary call has one message"
+            )
+        self._message[self._filled : end] = data
+        self._filled = end
+
+    def _begin(self) -> None:
+        flag, size = _PREFIX.unpack(self._prefix)
+        if flag > 1:
+            raise DecodeError(f"{self._what}: compressed flag {flag}; allowed: 0 and 1")
+        if size > self._limit:
+            raise MessageTooLargeError(self._what, size, self._limit)
+        self._compressed = flag == 1
+        self._message = bytearray(size)
+
+    def end(self, encoding: str = "identity") -> bytearray | None:
+        """Returns the message, None if the stream ended without one.
+
+        Args:
+            encoding: What a compressed message is compressed with.
+
+        Raises:
+            DecodeError: The stream ended within the message, or decompressing failed.
+            MessageTooLargeError: It is over the limit once decompressed.
+            UnimplementedError: The encoding is not known.
+        """
+        if not self._prefix:
+            return None
+        if len(self._prefix) < _PREFIX.size:
+            raise DecodeError(
+                f"the {self._what} ended within its prefix: "
+                f"{len(self._prefix)} of {_PREFIX.size} bytes"
+            )
+        if self._filled < len(self._message):
+            raise DecodeError(
+                f"the {self._what} ended early: {self._filled} of {len(self._message)} bytes"
+            )
+        return self._decompress(encoding) if self._compressed else self._message
+
+    def _decompress(self, encoding: str) -> bytearray:
+        if encoding == "identity":
+            raise InvalidArgumentError(
+                f"the {self._what} is flagged as compressed, but grpc-encoding names no encoding"
+            )
+        wbits = _WBITS.get(encoding)
+        if wbits is None:
+            raise UnimplementedError(
+                f"grpc-encoding {encoding!r} is not supported; supported: {ACCEPTED_ENCODINGS}"
+            )
+        inflate = zlib.decompressobj(wbits)
+        try:
+            # One byte more than allowed tells a bomb without unpacking it.
+            message = bytearray(inflate.decompress(self._message, self._limit + 1))
+        except zlib.error as error:
+            raise DecodeError(f"the {self._what} is no valid {encoding}: {error}") from error
+        if len(message) > self._limit:
+            raise MessageTooLargeError(f"decompressed {self._what}", len(message), self._limit)
+        if not inflate.eof:
+            raise DecodeError(f"the {self._what} is cut off within its {encoding} data")
+        return message

@@ -1,0 +1,19 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Unary gRPC calls over HTTP/2, for both ends.
+
+The only package that touches h2 and grpclib's protocol layer. What goes in and out
+are headers as text and messages as buffers; what they mean is decided elsewhere.
+
+grpclib gives the asyncio protocol around h2 (`H2Protocol`, `Connection`,
+`EventsProcessor`, `Stream`). Its calls (`grpclib.client`, `grpclib.server`) are left
+aside: they cancel the caller's task where here a deadline, a reset or a lost
+connection settles the call, so that nothing is cancelled but by its caller.
+"""
+
+from .client import ClientConnection, Response
+from .server import Listener, ServerCall
+
+__all__ = ["ClientConnection", "Listener", "Response", "ServerCall"]

@@ -1,0 +1,299 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client's end: a connection, and calls on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
+from typing_extensions import override
+
+from ..address import Address
+from ..calls import (
+    CONTENT_TYPE,
+    Deadline,
+    Headers,
+    Metadata,
+    check_response_headers,
+    decode_metadata,
+    encode_timeout,
+    error_in_trailers,
+)
+from ..errors import (
+    BadResponseError,
+    CallCancelledError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    RemoteError,
+    UnavailableError,
+)
+from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
+from ..version import __version__
+from .connection import Call, Owner, Protocol, Stream
+
+_USER_AGENT = f"praxis-remote-python/{__version__}"
+
+# A peer that speaks HTTP/2 sends its settings at once.
+_HANDSHAKE_TIMEOUT = 10.0
+
+
+class Response(NamedTuple):
+    """What comes back from a call that went well."""
+
+    message: bytearray
+    metadata: Metadata
+
+
+class _ClientCall(Call):
+    """A call as its caller sees it: settled once, by whatever comes first."""
+
+    def __init__(self, reader: MessageReader) -> None:
+        super().__init__()
+        self._reader = reader
+        self._headers: dict[str, str] | None = None
+        self._trailers: Headers = []
+        self._settled: Response | RemoteError | None = None
+
+    @override
+    def abandoned(self) -> bool:
+        return self._settled is not None
+
+    @override
+    def receive_headers(self, headers: Headers) -> None:
+        if self._headers is None:
+            self._headers = dict(headers)
+            try:
+                check_response_headers(self._headers)
+            except RemoteError as error:
+                self.fail(error)
+        self._trailers = headers
+
+    @override
+    def receive_data(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+        except RemoteError as error:
+            self.fail(_blame_server(error))
+
+    @override
+    def receive_end(self) -> None:
+        if self._headers is None:
+            self.fail(BadResponseError("the stream ended without a response"))
+            return
+        error = error_in_trailers(dict(self._trailers))
+        if error is not None:
+            self.fail(error)
+            return
+        try:
+            message = self._reader.end(self._headers.get("grpc-encoding", "identity"))
+        except RemoteError as bad:
+            self.fail(_blame_server(bad))
+            return
+        if message is None:
+            self.fail(BadResponseError("status OK came without a message"))
+            return
+        self._settle(Response(message, decode_metadata(self._trailers)))
+
+    @override
+    def fail(self, error: RemoteError) -> None:
+        self._settle(error)
+
+    def _settle(self, outcome: Response | RemoteError) -> None:
+        if self._settled is None:
+            self._settled = outcome
+        self.wake()
+
+    async def result(self) -> Response:
+        """Returns the response, or raises what became of the call."""
+        while self._settled is None:
+            await self.pause()
+        if isinstance(self._settled, RemoteError):
+            raise self._settled
+        return self._settled
+
+
+def _blame_server(error: RemoteError) -> RemoteError:
+    """A response that cannot be read is no invalid argument of the caller's."""
+    if isinstance(error, InvalidArgumentError):
+        return BadResponseError(error.details())
+    return error
+
+
+class ClientConnection(Owner):
+    """A connection that carries any number of calls at once.
+
+    Attributes:
+        usable: Whether it takes new calls.
+    """
+
+    def __init__(self, address: Address, max_message_size: int) -> None:
+        self._address = address
+        self._max_message_size = max_message_size
+        self._protocol = Protocol(self, client_side=True)
+        self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue: deque[_ClientCall] = deque()
+        self.usable = False
+
+    @classmethod
+    async def open(cls, address: Address, max_message_size: int) -> ClientConnection:
+        """Connects, and waits until the peer has shown that it speaks HTTP/2.
+
+        Raises:
+            UnavailableError: It cannot be reached, or is no HTTP/2 server.
+        """
+        self = cls(address, max_message_size)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: self._protocol, address.host, address.port)
+        except (OSError, UnicodeError) as error:
+            raise UnavailableError(
+                f"cannot connect: {getattr(error, 'strerror', None) or error}; "
+                "is the server running?",
+                str(address),
+            ) from error
+        timer = loop.call_later(
+            _HANDSHAKE_TIMEOUT,
+            self._protocol.close,
+            f"no HTTP/2 settings came within {_HANDSHAKE_TIMEOUT:g} s",
+        )
+        try:
+            await self._greeted
+        except BaseException:
+            self._protocol.close("the client gave up connecting")
+            raise
+        finally:
+            timer.cancel()
+        return self
+
+    @override
+    def settings_received(self) -> None:
+        if not self._greeted.done():
+            self.usable = True
+            self._greeted.set_result(None)
+
+    @override
+    def going_away(self) -> None:
+        self.usable = False
+
+    @override
+    def connection_closed(self, reason: str) -> None:
+        self.usable = False
+        if not self._greeted.done():
+            self._greeted.set_exception(
+                UnavailableError(
+                    f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
+                    "is this the address of a policy server?",
+                    str(self._address),
+                )
+            )
+        for call in self._queue:
+            call.fail(UnavailableError(reason))
+
+    def close(self) -> None:
+        """Closes the connection; calls that are running are cancelled."""
+        self.usable = False
+        for call in [*self._protocol.processor.calls(), *self._queue]:
+            call.fail(CallCancelledError("the client was closed"))
+        self._protocol.close("the client was closed")
+
+    async def call(
+        self, path: str, segments: Segments, *, deadline: Deadline | None, metadata: Headers
+    ) -> Response:
+        """Sends a request and returns its response.
+
+        Args:
+            path: ``/package.Service/Method``.
+            segments: The request. They must not change until this returns.
+            deadline: When to give up, if ever.
+            metadata: Encoded already.
+
+        Raises:
+            RemoteError: Whatever became of it, with the address.
+        """
+        call = _ClientCall(MessageReader(self._max_message_size, "response"))
+        timer = None
+        if deadline is not None:
+            timer = asyncio.get_running_loop().call_later(
+                max(0.0, deadline.remaining()), call.fail, _expired()
+            )
+        try:
+            writer = MessageWriter(segments, self._max_message_size, "request")
+            return await self._run(call, writer, self._headers(path, metadata), deadline)
+        except RemoteError as error:
+            error.address = str(self._address)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _headers(self, path: str, metadata: Headers) -> Headers:
+        return [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", str(self._address)),
+            ("te", "trailers"),
+            ("content-type", CONTENT_TYPE),
+            ("user-agent", _USER_AGENT),
+            ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
+            *metadata,
+        ]
+
+    async def _run(
+        self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
+    ) -> Response:
+        stream = await self._open_stream(call, headers, deadline)
+        release = self._protocol.processor.register(stream)
+        try:
+            await stream.send_message(writer)
+            return await call.result()
+        except H2Error as error:
+            raise UnavailableError(f"the connection failed while sending: {error}") from error
+        finally:
+            release()
+            stream.reset_if_open(ErrorCodes.CANCEL)
+            if self._queue:
+                self._queue[0].wake()
+            elif not self.usable and not self._protocol.processor.streams:
+                self._protocol.close("the server went away")
+
+    async def _open_stream(
+        self, call: _ClientCall, headers: Headers, deadline: Deadline | None
+    ) -> Stream:
+        """Opens a stream as soon as the server allows one more."""
+        stream = self._protocol.connection.create_stream() if self.usable else None
+        while not call.abandoned() and stream is not None and self.usable:
+            timeout = [("grpc-timeout", encode_timeout(deadline.remaining()))] if deadline else []
+            h2 = self._protocol.connection.h2
+            try:
+                stream_id = h2.get_next_available_stream_id()
+                h2.send_headers(stream_id, headers + timeout)
+            except TooManyStreamsError:
+                self._queue.append(call)
+                try:
+                    await call.pause()
+                finally:
+                    if call in self._queue:
+                        self._queue.remove(call)
+                continue
+            except NoAvailableStreamIDError:
+                self.usable = False
+                break
+            except H2Error as error:
+                raise UnavailableError(f"the connection takes no calls: {error}") from error
+            stream.call = call
+            stream.init_stream(stream_id, self._protocol.connection)
+            return stream
+        if call.abandoned():
+            await call.result()
+        raise UnavailableError("the connection takes no more calls")
+
+
+def _expired() -> DeadlineExceededError:
+    return DeadlineExceededError("the timeout passed before the answer came")

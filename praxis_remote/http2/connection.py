@@ -1,0 +1,445 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What both ends of a connection have in common: streams, events, windows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from grpclib import protocol as grpclib_protocol
+from grpclib.config import Configuration
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
+from typing_extensions import override
+
+from ..calls import Headers
+from ..errors import (
+    CallCancelledError,
+    HandlerError,
+    RemoteError,
+    RequestRefusedError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from ..framing import MessageWriter
+
+log = logging.getLogger("praxis_remote.http2")
+
+_STREAM_WINDOW = 16 * 2**20
+_CONNECTION_WINDOW = 64 * 2**20
+_MAX_FRAME_SIZE = 2**20
+_MAX_STREAMS = 128
+_DEFAULT_WINDOW = 65535
+
+# RFC 9113, sections 4.1 and 6.5: nine bytes, of which the fourth is the kind.
+_FRAME_HEAD, _FRAME_KIND, _SETTINGS_KIND = 9, 3, b"\x04"
+
+# What a connection gets to flush its last frames when it is closed.
+_CLOSE_TIMEOUT = 1.0
+
+# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
+_ERROR_OF_RESET: dict[int, type[RemoteError]] = {
+    ErrorCodes.REFUSED_STREAM: UnavailableError,
+    ErrorCodes.CANCEL: CallCancelledError,
+    ErrorCodes.ENHANCE_YOUR_CALM: ResourceExhaustedError,
+    ErrorCodes.INADEQUATE_SECURITY: RequestRefusedError,
+}
+
+
+class Call(ABC):
+    """One end of a call: it is told what arrives, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def pause(self) -> None:
+        """Waits until something changed: a window, the socket, or the call itself."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Ends a `pause`."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @abstractmethod
+    def abandoned(self) -> bool:
+        """Tells whether what is being sent is of no more use to anybody."""
+
+    @abstractmethod
+    def receive_headers(self, headers: Headers) -> None:
+        """Takes headers or trailers that came after the first ones of a server's call."""
+
+    @abstractmethod
+    def receive_data(self, data: bytes) -> None:
+        """Takes the next part of the message."""
+
+    @abstractmethod
+    def receive_end(self) -> None:
+        """Takes the news that the peer has sent everything."""
+
+    @abstractmethod
+    def fail(self, error: RemoteError) -> None:
+        """Takes the news that the stream or its connection is gone."""
+
+
+class Owner(ABC):
+    """Who a connection belongs to: it is told what concerns no call that is running."""
+
+    def accept(
+        self, stream: Stream, headers: Headers, release: Callable[[], None]
+    ) -> None:  # pragma: no cover - h2 lets no client receive a request
+        """Takes a new call. It shall set ``stream.call`` before it returns."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def settings_received(self) -> None:
+        """Takes the news that the peer has sent its settings."""
+
+    @abstractmethod
+    def going_away(self) -> None:
+        """Takes the news that the peer takes no new calls on this connection."""
+
+    @abstractmethod
+    def connection_closed(self, reason: str) -> None:
+        """Takes the news that the connection is closed."""
+
+
+class Stream(grpclib_protocol.Stream):
+    """grpclib's stream, which sends a message in chunks as the windows allow."""
+
+    call: Call
+
+    def _writable(self) -> int:
+        assert self.id is not None
+        if not self.connection.write_ready.is_set():
+            return 0
+        return min(
+            self._h2_connection.local_flow_control_window(self.id),
+            self._h2_connection.max_outbound_frame_size,
+        )
+
+    async def send_message(self, message: MessageWriter, trailers: Headers | None = None) -> None:
+        """Sends a message, and trailers after it, or as much as anybody wants.
+
+        Without trailers the stream ends with the message.
+        """
+        assert self.id is not None
+        while not self.call.abandoned():
+            size = self._writable()
+            if size <= 0:
+                self.connection.flush()
+                await self.call.pause()
+                continue
+            chunk = message.take(size)
+            last = not message.remaining
+            self._h2_connection.send_data(self.id, chunk, end_stream=last and trailers is None)
+            if last:
+                if trailers is not None:
+                    self.queue_headers(trailers, end_stream=True)
+                self.connection.flush()
+                return
+            self.connection.flush()
+
+    def queue_headers(self, headers: Headers, *, end_stream: bool = False) -> None:
+        """Lets headers leave with the next flush."""
+        assert self.id is not None
+        self._h2_connection.send_headers(self.id, headers, end_stream=end_stream)
+
+    def reset_if_open(self, code: ErrorCodes) -> None:
+        """Tells the peer that the stream is over, where it is not over already."""
+        if self.closable:
+            assert self.id is not None
+            self._h2_connection.reset_stream(self.id, error_code=code)
+            self.connection.flush()
+
+    @override
+    def __ended__(self) -> None:
+        """Not used: `Processor` tells the call."""
+
+    @override
+    def __terminated__(self, reason: str) -> None:
+        """Called by grpclib when the connection is closed."""
+        self.call.fail(UnavailableError(reason))
+
+
+class Connection(grpclib_protocol.Connection):
+    """grpclib's connection, with streams of our own."""
+
+    @property
+    def h2(self) -> H2Connection:
+        """The state machine."""
+        return self._connection
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The socket's transport."""
+        return self._transport
+
+    @override
+    def create_stream(self, *, stream_id: int | None = None, wrapper: Any = None) -> Stream:
+        """Returns a stream; without an id it is one to be opened."""
+        return Stream(self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper)
+
+
+class Processor(grpclib_protocol.EventsProcessor):
+    """Passes h2's events on to the calls.
+
+    grpclib's own closes the connection, with all its calls, on an event that it
+    does not know (any extension frame), and takes a zero-length DATA frame for the
+    end of the message.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self, owner: Owner, handler: grpclib_protocol.AbstractHandler, connection: Connection
+    ) -> None:
+        super().__init__(handler, connection)
+        self._owner = owner
+
+    @override
+    def process(self, event: events.Event) -> None:
+        """Passes one event on, if it is one that matters here."""
+        if event.__class__ in getattr(self, "processors", ()):
+            super().process(event)
+
+    def close(self, reason: str = "the connection was lost") -> None:
+        """Closes the connection and fails its calls. Called by grpclib as well."""
+        if hasattr(self, "processors"):
+            super().close(reason)
+            self._owner.connection_closed(reason)
+
+    def calls(self) -> list[Call]:
+        """Returns the calls that are running."""
+        return [cast("Stream", stream).call for stream in self.streams.values()]
+
+    def _call(self, event: Any) -> Call | None:
+        stream = self.streams.get(event.stream_id)
+        return None if stream is None else cast("Stream", stream).call
+
+    @override
+    def process_request_received(self, event: events.RequestReceived) -> None:
+        """A server's new call."""
+        stream = self.connection.create_stream(stream_id=event.stream_id)
+        self._owner.accept(stream, cast("Headers", event.headers), self.register(stream))
+
+    @override
+    def process_response_received(self, event: events.ResponseReceived) -> None:
+        """A response's headers."""
+        if (call := self._call(event)) is not None:
+            call.receive_headers(cast("Headers", event.headers))
+
+    @override
+    def process_trailers_received(self, event: events.TrailersReceived) -> None:
+        """A message's trailers."""
+        if (call := self._call(event)) is not None:
+            call.receive_headers(cast("Headers", event.headers))
+
+    @override
+    def process_data_received(self, event: events.DataReceived) -> None:
+        """A part of a message."""
+        # Given back at once: the reader takes no more than the message's limit.
+        self.connection.h2.acknowledge_received_data(
+            event.flow_controlled_length or 0, event.stream_id
+        )
+        if event.data and (call := self._call(event)) is not None:
+            call.receive_data(event.data)
+
+    @override
+    def process_stream_ended(self, event: events.StreamEnded) -> None:
+        """The peer's last word on a stream."""
+        if (call := self._call(event)) is not None:
+            call.receive_end()
+
+    @override
+    def process_stream_reset(self, event: events.StreamReset) -> None:
+        """The end of a stream before its time."""
+        if (call := self._call(event)) is not None:
+            code = int(event.error_code or 0)
+            name = ErrorCodes(code).name if code in set(ErrorCodes) else str(code)
+            kind = _ERROR_OF_RESET.get(code, HandlerError)
+            call.fail(kind(f"the peer reset the stream with {name}"))
+
+    @override
+    def process_window_updated(self, event: events.WindowUpdated) -> None:
+        """More may be sent."""
+        self.wake_calls()
+
+    @override
+    def process_remote_settings_changed(self, event: events.RemoteSettingsChanged) -> None:
+        """Windows or frame size may have changed."""
+        self._owner.settings_received()
+        self.wake_calls()
+
+    @override
+    def process_connection_terminated(self, event: events.ConnectionTerminated) -> None:
+        """The peer goes away, at once or after the calls that it has accepted."""
+        if event.error_code:
+            text = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
+            self.close(f"the peer closed the connection: {event.error_code!r} {text}".rstrip())
+            return
+        self._owner.going_away()
+        if self.connection.h2.config.client_side:
+            for stream_id, stream in list(self.streams.items()):
+                if stream_id > (event.last_stream_id or 0):
+                    cast("Stream", stream).call.fail(
+                        UnavailableError("the server went away before it took the call")
+                    )
+
+    def wake_calls(self) -> None:
+        """Lets every call look again at what it waits for."""
+        for call in self.calls():
+            call.wake()
+
+
+class _NoHandler(grpclib_protocol.AbstractHandler):
+    """What grpclib's classes insist on; `Owner` and `Call` are told instead."""
+
+    def accept(self, stream: Any, headers: Any, release_stream: Any) -> None:
+        """Not used."""
+
+    def cancel(self, stream: Any) -> None:
+        """Not used."""
+
+    def close(self) -> None:
+        """Not used."""
+
+
+class _StateMachine(H2Connection):
+    """h2's state machine, which lets accepted calls finish after a graceful GOAWAY.
+
+    h2's own takes any GOAWAY for the end, and what follows for an error.
+    """
+
+    @override
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[events.Event]]:
+        if frame.error_code:
+            return super()._receive_goaway_frame(frame)
+        event = events.ConnectionTerminated()
+        event.error_code = ErrorCodes.NO_ERROR
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
+class Protocol(grpclib_protocol.H2Protocol):
+    """grpclib's asyncio protocol, with windows and frame size announced at the start."""
+
+    connection: Connection
+    processor: Processor
+
+    def __init__(self, owner: Owner, *, client_side: bool) -> None:
+        super().__init__(
+            _NoHandler(),
+            Configuration().__for_client__() if client_side else Configuration().__for_server__(),
+            H2Configuration(
+                client_side=client_side,
+                # Decodes any byte, where ASCII would close the connection.
+                header_encoding="latin-1",
+                validate_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_inbound_headers=False,
+                normalize_outbound_headers=False,
+            ),
+        )
+        self._owner = owner
+        # The first bytes of a server, until they have shown that it speaks HTTP/2.
+        self._opening = bytearray() if client_side else None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sends the settings."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = Connection(
+            self._start_h2(), cast("asyncio.Transport", transport), config=self.config
+        )
+        self.processor = Processor(self._owner, self.handler, self.connection)
+        self.connection.flush()
+
+    def _start_h2(self) -> H2Connection:
+        h2 = _StateMachine(config=self.h2_config)
+        values = {
+            SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
+            SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
+            SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
+        }
+        client = bool(self.h2_config.client_side)
+        if client:
+            values[SettingCodes.ENABLE_PUSH] = 0
+        # As initial values they hold from the first byte; an update would hold only
+        # once the peer has acknowledged it.
+        h2.local_settings = Settings(client=client, initial_values=values)
+        h2.max_inbound_frame_size = _MAX_FRAME_SIZE
+        h2.initiate_connection()
+        h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+        return h2
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes from the socket."""
+        if self._opening is not None and not self._check_opening(data):
+            return
+        try:
+            super().data_received(data)
+        except Exception:
+            # It shall cost this connection, and not more.
+            log.exception("closing a connection after an unforeseen error")
+            self.processor.close("an unforeseen error; see the log of the process")
+
+    def _check_opening(self, data: bytes) -> bool:
+        """Closes when a server's first frame is no SETTINGS frame.
+
+        h2 would take "HTTP/1.1" for the head of a frame of 4.7 MB, and wait for it.
+        """
+        assert self._opening is not None
+        self._opening += data[:_FRAME_HEAD]
+        kind = self._opening[_FRAME_KIND : _FRAME_KIND + 1]
+        if kind and kind != _SETTINGS_KIND:
+            text = bytes(self._opening[:_FRAME_HEAD])
+            self.processor.close(f"its first bytes were {text!r}")
+            return False
+        if kind:
+            self._opening = None
+        return True
+
+    @override
+    def resume_writing(self) -> None:
+        """Called by the transport when its buffer has drained."""
+        super().resume_writing()
+        self.processor.wake_calls()
+
+    def close(self, reason: str) -> None:
+        """Says goodbye, fails the calls and closes; a peer that does not read is cut off."""
+        if self.connection.is_closing():
+            return
+        transport = self.connection.transport
+        with suppress(H2Error):
+            self.connection.h2.close_connection()
+            self.connection.flush()
+        sock = transport.get_extra_info("socket")
+        flushed = not transport.get_write_buffer_size()
+        self.processor.close(reason)
+        if sock is not None and flushed:
+            with suppress(OSError):
+                # A forked child may hold the socket: closing it here ends nothing.
+                sock.shutdown(socket.SHUT_WR)
+        asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, transport.abort)

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs the policy: one thread, one job at a time, first come first served.
+
+The event loop hands jobs over and is told of their end; it never waits. GPU and
+renderer contexts belong to a thread, so all jobs run on the same one. Knows nothing
+of calls, messages or policies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from .calls import Deadline
+from .errors import DeadlineExceededError
+
+log = logging.getLogger("praxis_remote.scheduler")
+
+T = TypeVar("T")
+
+
+class _Job(Generic[T]):
+    """A function to run once, unless it is dropped before."""
+
+    def __init__(
+        self,
+        function: Callable[[], T],
+        deadline: Deadline | None,
+        done: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        self.function = function
+        self.deadline = deadline
+        self.done = done
+        # Taken once and never given back: by the thread to run it, or to drop it.
+        self._claim = threading.Lock()
+
+    def claim(self) -> bool:
+        """Returns True to the first who asks."""
+        return self._claim.acquire(blocking=False)
+
+    def drop(self) -> bool:
+        """Returns True if the job will never run; what it held is free at once."""
+        dropped = self.claim()
+        if dropped:
+            # The queue keeps the job itself until its turn comes.
+            del self.function, self.done
+        return dropped
+
+    def work(self, clock: Callable[[], float]) -> None:
+        """Runs the function and tells how it ended."""
+        if self.deadline is not None and self.deadline.remaining(clock) <= 0:
+            self.done(None, DeadlineExceededError("the deadline passed in the queue"))
+            return
+        try:
+            result = self.function()
+        except BaseException as error:  # a policy may raise anything, SystemExit included
+            self.done(None, error)
+        else:
+            self.done(result, None)
+
+
+class Scheduler:
+    """A thread that runs jobs in the order in which they came.
+
+    Args:
+        name: The thread's name.
+        clock: Seconds, for deadlines.
+    """
+
+    def __init__(
+        self, name: str = "praxis-remote-handler", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._unfinished = 0
+        self._counter_lock = threading.Lock()
+        # A daemon, so that a policy that hangs cannot keep the process alive.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return self._unfinished == 0
+
+    async def run(self, function: Callable[[], T], deadline: Deadline | None = None) -> T:
+        """Runs a function on the thread when its turn comes, and returns its result.
+
+        A job that is cancelled before it has begun never begins.
+
+        Raises:
+            DeadlineExceededError: The deadline passed before its turn came.
+            BaseException: Whatever the function raises.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def done(result: Any, error: BaseException | None) -> None:
+            self._forget()
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:
+                log.debug("the event loop was closed before a job ended")
+
+        job = _Job(function, deadline, done)
+        # A cancelled future keeps the frames that awaited it, this one as well.
+        del function
+        self._put(job)
+        try:
+            return await future
+        finally:
+            if job.drop():
+                self._forget()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Runs a function on the thread and waits for it. Not for event loops.
+
+        Raises:
+            BaseException: Whatever the function raises.
+        """
+        ended: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+        self._put(_Job(function, None, lambda result, error: ended.put((result, error))))
+        result, error = ended.get()
+        self._forget()
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]  # without an error it is the result
+
+    def close(self) -> None:
+        """Ends the thread after the jobs that it has."""
+        self._jobs.put(None)
+
+    def _put(self, job: _Job[Any]) -> None:
+        with self._counter_lock:
+            self._unfinished += 1
+        self._jobs.put(job)
+
+    def _forget(self) -> None:
+        with self._counter_lock:
+            self._unfinished -= 1
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.claim():
+                job.work(self._clock)
+            # Nothing of a job shall live on until the next one comes.
+            del job

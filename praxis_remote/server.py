@@ -1,0 +1,268 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Serves a policy: binding, starting, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import errno
+import logging
+import socket
+import threading
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from .address import DEFAULT_PORT, Address, check_address
+from .errors import InvalidValueError
+from .framing import DEFAULT_MAX_MESSAGE_SIZE
+from .http2 import Listener
+from .protocol import PolicyHandler
+from .scheduler import Scheduler
+from .service import PolicyService
+
+__all__ = ["PolicyServer"]
+
+log = logging.getLogger("praxis_remote.server")
+
+_BACKLOG = 1024
+_METHODS = ("predict_action", "reset", "model_info")
+
+
+class PolicyServer:
+    """A policy that can be called over the network.
+
+    The socket is bound and listens as soon as the object is made; calls are
+    answered from `serve` on, and those that came before wait for it.
+
+    The policy's methods are called one at a time, always from the same thread, first
+    come first served. Health checks and new connections are answered meanwhile.
+
+    Args:
+        handler: The policy: an object with the methods of `PolicyHandler`.
+        host: The interface to listen on. The default is reached from this machine
+            only; ``"0.0.0.0"`` or ``"::"`` is reached from everywhere.
+        port: 0 lets the system pick one; `port` tells which.
+        max_message_size: Bytes of a request or a response, 64 MiB by default.
+        scheduler: The thread to run the policy on, where the policy was made on it.
+        max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
+
+    Raises:
+        TypeError: The handler lacks a method.
+        OSError: The address is in use, or not of this machine.
+
+    Example:
+        ```python
+        with PolicyServer(MyPolicy(), port=0) as server:
+            print(server.port)
+        ```
+    """
+
+    def __init__(
+        self,
+        handler: PolicyHandler,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        scheduler: Scheduler | None = None,
+        max_workers: int | None = None,  # noqa: ARG002 - see the docstring
+    ) -> None:
+        check_handler(handler)
+        if max_message_size < 1:
+            raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
+        self._socket = _bind(check_address(host, port, lowest_port=0))
+        self._address = Address(host, self._socket.getsockname()[1])
+        self._scheduler = scheduler or Scheduler()
+        self._service = PolicyService(handler, self._scheduler)
+        self._listener = Listener(self._service.respond, max_message_size)
+        # Guards the step from one state to the next: made, serving, stopped.
+        self._lock = threading.RLock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_requested: asyncio.Event | None = None
+        self._grace = 0.0
+        self._begun = False
+        self._stopping = False
+        # A future's condition is reentrant, so that a signal handler may stop the
+        # server in the middle of serve().
+        self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    @property
+    def host(self) -> str:
+        """The interface on which the server listens, as it was given."""
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        """The port on which the server listens."""
+        return self._address.port
+
+    @property
+    def address(self) -> str:
+        """Host and port, as ``host:port``."""
+        return str(self._address)
+
+    # ------------------------------------------------------------ start
+
+    def serve(self, *, block: bool = True) -> None:
+        """Answers calls.
+
+        Args:
+            block: Return only when the server has been stopped, by `stop` from
+                another thread or a signal handler, or by Ctrl-C. Otherwise return at
+                once; the server runs on a thread of its own.
+
+        Raises:
+            RuntimeError: It was started or stopped before.
+        """
+        self._begin()
+        ready = threading.Event()
+        thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="praxis-remote-server", daemon=True
+        )
+        thread.start()
+        ready.wait()
+        if not block:
+            return
+        try:
+            self._stopped.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    async def serve_async(self) -> None:
+        """Answers calls on the running event loop, until stopped or cancelled.
+
+        Raises:
+            RuntimeError: The server was started or stopped before.
+        """
+        self._begin()
+        await self._main(threading.Event())
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._begun:
+                raise RuntimeError("a PolicyServer can be started once; make a new one")
+            self._begun = True
+
+    async def _main(self, ready: threading.Event) -> None:
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._stop_requested = asyncio.Event()
+            if self._stopping:
+                self._stop_requested.set()
+        try:
+            await self._listener.start(self._socket)
+            warm = asyncio.ensure_future(self._service.warm_model_info())
+            log.info("serving on %s", self._address)
+            ready.set()
+            await self._stop_requested.wait()
+            await self._listener.stop(self._grace)
+            warm.cancel()
+        except asyncio.CancelledError:
+            await self._listener.stop(0)
+            raise
+        finally:
+            with self._lock:
+                self._loop = None
+            self._close()
+            ready.set()
+
+    # ------------------------------------------------------------ stop
+
+    def stop(self, *, grace: float = 0) -> None:
+        """Stops, and returns when the server has stopped. May be called at any time,
+        from any thread but the server's own, from a signal handler, and repeatedly.
+
+        No new calls are taken from now on.
+
+        Args:
+            grace: Seconds that running and waiting calls get to finish; the callers
+                of those that do not get UNAVAILABLE.
+        """  # noqa: D205 - the first sentence is one thought
+        self.request_stop(grace=grace)
+        self._stopped.result()
+
+    def request_stop(self, *, grace: float = 0) -> None:
+        """Begins to stop, and returns at once. May be called from anywhere."""
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                self._close()
+            self._stopping = True
+            self._grace = max(0.0, float(grace))
+            if self._loop is not None and self._stop_requested is not None:
+                self._loop.call_soon_threadsafe(self._stop_requested.set)
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._scheduler.close()
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+            log.info("stopped serving on %s", self._address)
+
+    def __enter__(self) -> Self:
+        """Starts serving on a thread of its own, if it does not already."""
+        if not self._begun:
+            self.serve(block=False)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def check_handler(handler: object) -> None:
+    """Raises unless an object has the methods of a policy.
+
+    Raises:
+        TypeError: It lacks one, or is a class instead of an instance.
+    """
+    if isinstance(handler, type):
+        raise TypeError(f"handler: {handler.__name__} is a class; pass an instance of it")
+    missing = [name for name in _METHODS if not callable(getattr(handler, name, None))]
+    if missing:
+        raise TypeError(
+            f"handler: {type(handler).__name__} lacks {', '.join(missing)}; "
+            f"a policy has the methods {', '.join(_METHODS)}"
+        )
+
+
+def _bind(address: Address) -> socket.socket:
+    """Returns a socket that listens, so that a port in use shows at once."""
+    family, name = _resolve(address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Without it a restarted server would wait for the old connections' TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # "::" means every interface, those of IPv4 included.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != "::"))
+        sock.bind(name)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+    return sock
+
+
+def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Returns family and name to bind; of several, such as localhost's, the IPv4 one."""
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise OSError(
+            errno.EADDRNOTAVAIL, f"cannot resolve the host {address.host!r}: {error}"
+        ) from error
+    family, _, _, _, name = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, name

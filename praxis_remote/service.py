@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The three rpcs: a request message in, the policy on its thread, a response message out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from . import codec, wire
+from .calls import HEALTH_CHECK, PREDICT, RESET
+from .context import RequestContext, request_context
+from .errors import (
+    HandlerError,
+    InvalidArgumentError,
+    RemoteError,
+    UnimplementedError,
+)
+from .framing import Segments
+from .http2 import ServerCall
+from .protocol import PolicyHandler
+from .scheduler import Scheduler
+from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
+
+log = logging.getLogger("praxis_remote.server")
+
+T = TypeVar("T")
+
+
+class PolicyService:
+    """Answers calls with a policy.
+
+    Args:
+        handler: The policy.
+        scheduler: The thread on which it runs.
+    """
+
+    def __init__(self, handler: PolicyHandler, scheduler: Scheduler) -> None:
+        self._handler = handler
+        self._scheduler = scheduler
+        self._model_info: str | None = None
+        self._routes: dict[str, Callable[[ServerCall], Awaitable[Segments]]] = {
+            PREDICT.path: self._predict,
+            RESET.path: self._reset,
+            HEALTH_CHECK.path: self._health_check,
+        }
+
+    async def respond(self, call: ServerCall) -> Segments:
+        """Returns the response to a call.
+
+        Raises:
+            RemoteError: The status that the caller shall get instead.
+        """
+        route = self._routes.get(call.path)
+        if route is None:
+            raise UnimplementedError(
+                f"no method {call.path!r}; this server has {', '.join(self._routes)}"
+            )
+        return await route(call)
+
+    async def _predict(self, call: ServerCall) -> Segments:
+        request = codec.decode_predict_request(await call.receive())
+
+        def predict() -> Segments:
+            kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
+            action = self._handler.predict_action(
+                request.observations, policy_kwargs=request.policy_kwargs, **kwargs
+            )
+            # The policy may write its next action into the same array while this
+            # one is still being sent.
+            return [bytes(segment) for segment in codec.encode_predict_response(action)]
+
+        return await self._run(call, "predict_action", predict)
+
+    async def _reset(self, call: ServerCall) -> Segments:
+        request = wire.read_message(ResetRequest, await call.receive())
+
+        def reset() -> Segments:
+            if request.episode_ids:
+                self._handler.reset(episode_ids=tuple(request.episode_ids))
+            else:
+                self._handler.reset()
+            return [wire.write_message(ResetResponse(success=True))]
+
+        return await self._run(call, "reset", reset)
+
+    async def _health_check(self, call: ServerCall) -> Segments:
+        wire.read_message(Empty, await call.receive())
+        # While the policy works, its last word has to do.
+        if self._scheduler.idle or self._model_info is None:
+            await self._scheduler.run(self._refresh_model_info, call.deadline)
+        return [wire.write_message(HealthResponse(ready=True, model_info=self._model_info or ""))]
+
+    async def warm_model_info(self) -> None:
+        """Asks for `model_info` once, so that a busy server has it at hand."""
+        with suppress(HandlerError):
+            await self._scheduler.run(self._refresh_model_info)
+
+    def _refresh_model_info(self) -> None:
+        try:
+            self._model_info = str(self._handler.model_info())
+        except BaseException as error:
+            self._model_info = self._model_info or ""
+            log.exception("the policy's model_info failed")
+            raise HandlerError(str(error) or type(error).__name__) from error
+
+    async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
+        """Runs a method of the policy and turns what it raises into a status."""
+        context = RequestContext(call.metadata, call.peer, call.deadline)
+
+        def work() -> T:
+            with request_context(context):
+                try:
+                    return function()
+                except RemoteError:
+                    log.exception("%s: the policy's %s failed", call.peer, method)
+                    raise
+                except (TypeError, ValueError) as error:
+                    log.exception("%s: the policy's %s rejected a request", call.peer, method)
+                    raise InvalidArgumentError(str(error) or type(error).__name__) from error
+                except BaseException as error:
+                    log.exception("%s: the policy's %s failed", call.peer, method)
+                    raise HandlerError(str(error) or type(error).__name__) from error
+
+        return await self._scheduler.run(work, call.deadline)

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The rpcs without a network: a call that is a message and some headers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from praxis_remote import codec, wire
+from praxis_remote.calls import HEALTH_CHECK, PREDICT, RESET, Deadline, Metadata
+from praxis_remote.errors import (
+    DeadlineExceededError,
+    DecodeError,
+    InvalidArgumentError,
+    UnimplementedError,
+)
+from praxis_remote.http2 import ServerCall
+from praxis_remote.scheduler import Scheduler
+from praxis_remote.schema import HealthResponse, ResetRequest, ResetResponse
+from praxis_remote.service import PolicyService
+from praxis_remote.testing import RecordingHandler
+
+
+class Call:
+    """The part of a server's call that the service uses."""
+
+    metadata: Metadata = ()
+    peer = "peer:1"
+
+    def __init__(self, path: str, message: bytes = b"", deadline: Deadline | None = None) -> None:
+        self.path = path
+        self.deadline = deadline
+        self._message = bytearray(message)
+
+    async def receive(self) -> bytearray:
+        return self._message
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    scheduler = Scheduler()
+    yield scheduler
+    scheduler.close()
+
+
+def respond(service: PolicyService, *args: Any) -> bytes:
+    return b"".join(asyncio.run(service.respond(cast("ServerCall", Call(*args)))))
+
+
+def test_predict_decodes_asks_the_policy_and_encodes(scheduler: Scheduler) -> None:
+    handler = RecordingHandler(lambda _: np.array([1.5, 2.5]))
+    request = codec.encode_predict_request([{"a": 1}], {"k": None}, ["e"])
+    response = respond(PolicyService(handler, scheduler), PREDICT.path, b"".join(request))
+    assert np.array_equal(codec.decode_predict_response(response), [1.5, 2.5])
+    ((observations, kwargs, ids, _),) = handler.predictions
+    assert (observations, kwargs, ids) == ([{"a": 1}], {"k": None}, ("e",))
+
+
+def test_reset_tells_the_policy_which_episodes(scheduler: Scheduler) -> None:
+    handler = RecordingHandler()
+    service = PolicyService(handler, scheduler)
+    for ids in (["a", ""], []):
+        message = wire.write_message(ResetRequest(episode_ids=ids))
+        response = wire.read_message(ResetResponse, respond(service, RESET.path, message))
+        assert response.success
+    assert handler.resets == [("a", ""), None]
+
+
+def test_health_says_what_the_policy_says(scheduler: Scheduler) -> None:
+    raw = respond(PolicyService(RecordingHandler(), scheduler), HEALTH_CHECK.path)
+    response = wire.read_message(HealthResponse, raw)
+    assert (response.ready, response.model_info) == (True, "RecordingHandler")
+
+
+def test_an_unknown_method_is_unimplemented_and_the_error_lists_those_there_are(
+    scheduler: Scheduler,
+) -> None:
+    with pytest.raises(UnimplementedError, match=r"'/a/b'.*/praxis_remote\.PolicyService/Predict"):
+        respond(PolicyService(RecordingHandler(), scheduler), "/a/b")
+
+
+@pytest.mark.parametrize("path", [PREDICT.path, RESET.path, HEALTH_CHECK.path])
+def test_a_message_that_is_none_never_reaches_the_policy(scheduler: Scheduler, path: str) -> None:
+    handler = RecordingHandler()
+    with pytest.raises(DecodeError):
+        respond(PolicyService(handler, scheduler), path, b"\x0a\x05\xaa")
+    assert handler.predictions == []
+    assert handler.resets == []
+
+
+def test_an_empty_batch_is_an_invalid_argument(scheduler: Scheduler) -> None:
+    with pytest.raises(InvalidArgumentError, match="batch is empty"):
+        respond(PolicyService(RecordingHandler(), scheduler), PREDICT.path, b"")
+
+
+def test_a_request_that_is_late_already_never_reaches_the_policy(scheduler: Scheduler) -> None:
+    handler = RecordingHandler()
+    message = b"".join(codec.encode_predict_request([{"a": 1}], None, None))
+    with pytest.raises(DeadlineExceededError):
+        respond(PolicyService(handler, scheduler), PREDICT.path, message, Deadline(0.0))
+    assert handler.predictions == []
