@@ -428,7 +428,10 @@ def _expect(condition: bool) -> None:
 
 
 def _read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
-    """Returns where the length-delimited content at ``position`` starts and stops."""
+    """Returns where the length-delimited content at ``position`` starts and stops.
+
+    `wire` has the same with errors; this one is called for every field.
+    """
     size = buffer[position]
     position += 1
     if size >= 0x80:
@@ -475,14 +478,14 @@ def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
         tag = buffer[position]
         start, stop = _read_size(buffer, position + 1, end)
         if tag == _TENSORS:
-            key, start = _read_key(buffer, start, stop, _TENSOR_KEY)
+            key, start = _read_text(buffer, start, stop, _TENSOR_KEY)
             value = _read_tensor(buffer, _enter(buffer, start, stop, _TENSOR), stop)
         elif tag == _STRINGS:
-            key, start = _read_key(buffer, start, stop, _STRING_KEY)
-            value, start = _read_key(buffer, start, stop, _STRING)
+            key, start = _read_text(buffer, start, stop, _STRING_KEY)
+            value, start = _read_text(buffer, start, stop, _STRING)
             _expect(start == stop)
         elif tag == _SCALARS:
-            key, start = _read_key(buffer, start, stop, _SCALAR_KEY)
+            key, start = _read_text(buffer, start, stop, _SCALAR_KEY)
             value = _read_number(buffer, _enter(buffer, start, stop, _SCALAR), stop)
         else:
             raise _UnusualError
@@ -494,7 +497,7 @@ def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
     return observation
 
 
-def _read_key(buffer: Buffer, position: int, end: int, tag: int) -> tuple[str, int]:
+def _read_text(buffer: Buffer, position: int, end: int, tag: int) -> tuple[str, int]:
     """Returns a text that may be left out, and what follows it."""
     if position < end and buffer[position] == tag:
         start, stop = _read_size(buffer, position + 1, end)
@@ -562,7 +565,7 @@ def _read_plain(buffer: Buffer, position: int, end: int) -> Plain:
     elif tag == _BOOL:
         value, stop = (False, True)[buffer[position + 1]], position + 2
     elif tag == _TEXT:
-        value, stop = _read_key(buffer, position, end, _TEXT)
+        value, stop = _read_text(buffer, position, end, _TEXT)
     elif tag == _NULL:
         value, stop = (None,)[buffer[position + 1]], position + 2
     else:
@@ -593,7 +596,7 @@ def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[st
         start, stop = _read_size(buffer, position + 1, top.end)
         key = ""
         if isinstance(top.container, dict):
-            key, start = _read_key(buffer, start, stop, _ENTRY_KEY)
+            key, start = _read_text(buffer, start, stop, _ENTRY_KEY)
             start = _enter(buffer, start, stop, _ENTRY_VALUE)
         inner = _begin_container(buffer, start, stop, top)
         value: Any
