@@ -71,9 +71,12 @@ from .wire import (
 
 __all__ = [
     "LARGE_BYTES",
+    "QUICK_BYTES",
+    "QUICK_ITEMS",
     "PredictCall",
     "Segments",
     "decode_predict_request",
+    "decode_predict_request_quickly",
     "decode_predict_response",
     "encode_predict_request",
     "encode_predict_response",
@@ -86,6 +89,10 @@ LARGE_BYTES = 64 * 1024
 Below it a copy costs less than a segment of its own, and a decoded array that
 somebody keeps would hold the whole message in memory.
 """
+
+QUICK_BYTES = 4 * 1024
+QUICK_ITEMS = 2_000
+"""What an event loop may decode itself, a few milliseconds at most."""
 
 Segments: TypeAlias = list[bytes | memoryview]
 """A message in pieces: joined they are its bytes."""
@@ -381,6 +388,10 @@ class _UnusualError(ValueError):
     """A message that the direct path leaves to the typed one."""
 
 
+class _CostlyError(Exception):
+    """A request of more items than may be read at once."""
+
+
 # All that reading a message in the usual form may raise for one that is not.
 _UNUSUAL = (IndexError, ValueError, struct.error, Malformed)
 
@@ -398,10 +409,26 @@ def decode_predict_request(buffer: Buffer) -> PredictCall:
     """
     buffer = as_buffer(buffer)
     try:
-        return _read_request(buffer)
+        return _read_request(buffer, len(buffer))
     except _UNUSUAL:
         pass
     return PredictCall(*decode_request(read_message(PredictRequest, buffer)))
+
+
+def decode_predict_request_quickly(buffer: Buffer) -> PredictCall | None:
+    """Returns what `decode_predict_request` does, or None if it might take long.
+
+    For event loops: it takes a few milliseconds at most, whatever the bytes are.
+
+    Raises:
+        DecodeError, ValueError: As `decode_predict_request` does.
+    """
+    if len(buffer) <= QUICK_BYTES:
+        return decode_predict_request(buffer)
+    try:
+        return _read_request(as_buffer(buffer), QUICK_ITEMS)
+    except (*_UNUSUAL, _CostlyError):
+        return None
 
 
 def decode_predict_response(buffer: Buffer) -> Array:
@@ -449,7 +476,8 @@ def _read_response(buffer: Buffer) -> Array:
     return _read_tensor(buffer, start, stop)
 
 
-def _read_request(buffer: Buffer) -> PredictCall:
+def _read_request(buffer: Buffer, items: int) -> PredictCall:
+    """Reads a request of at most so many observations, keys and values together."""
     observations: list[Observation] = []
     policy_kwargs: dict[str, PolicyKwargValue] = {}
     episode_ids: list[str] = []
@@ -458,19 +486,24 @@ def _read_request(buffer: Buffer) -> PredictCall:
         tag = buffer[position]
         start, stop = _read_size(buffer, position + 1, end)
         if tag == _OBSERVATIONS:
-            observations.append(_read_observation(buffer, start, stop))
+            observation = _read_observation(buffer, start, stop, items)
+            observations.append(observation)
+            items -= len(observation)
         elif tag == _POLICY_KWARGS:
-            _read_kwargs(buffer, position, stop, policy_kwargs)
+            items = _read_kwargs(buffer, position, stop, policy_kwargs, items)
         elif tag == _EPISODE_IDS:
             episode_ids.append(str(buffer[start:stop], "utf-8"))
         else:
             raise _UnusualError
+        items -= 1
+        if items < 0:
+            raise _CostlyError
         position = stop
     _expect(bool(observations) and len(episode_ids) in (0, len(observations)))
     return PredictCall(observations, policy_kwargs, tuple(episode_ids) or None)
 
 
-def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
+def _read_observation(buffer: Buffer, position: int, end: int, items: int) -> Observation:
     observation: Observation = {}
     before = 0
     value: ObservationValue
@@ -493,6 +526,8 @@ def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
         if key in observation or tag < before:
             raise _UnusualError
         observation[key] = value
+        if len(observation) > items:
+            raise _CostlyError
         position, before = stop, tag
     return observation
 
@@ -583,8 +618,13 @@ class _Filling(NamedTuple):
     depth: int
 
 
-def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[str, Any]) -> None:
-    """Reads entries into policy_kwargs, with what is open on a stack of its own."""
+def _read_kwargs(
+    buffer: Buffer, position: int, end: int, policy_kwargs: dict[str, Any], items: int
+) -> int:
+    """Reads entries into policy_kwargs, with what is open on a stack of its own.
+
+    Returns how many more items may be read.
+    """
     top = _Filling(policy_kwargs, _POLICY_KWARGS, end, KWARGS_DEPTH)
     stack = [top]
     while stack:
@@ -609,6 +649,10 @@ def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[st
             top.container[key] = value
         else:
             top.container.append(value)
+        items -= 1
+        if items < 0:
+            raise _CostlyError
+    return items
 
 
 def _begin_container(buffer: Buffer, start: int, stop: int, parent: _Filling) -> _Filling | None:

@@ -146,7 +146,7 @@ def test_both_paths_read_from_protobufs_bytes_what_was_sent(request: Request) ->
 def test_what_protobuf_and_we_write_is_read_without_the_typed_path(request: Request) -> None:
     # A cliff in speed that no result would show.
     for data in (to_google(*request).SerializeToString(), encoded(request)):
-        assert got(codec._read_request(data)) == expected(request)
+        assert got(codec._read_request(data, len(data))) == expected(request)
 
 
 @EXHAUSTIVE
@@ -212,7 +212,7 @@ def test_large_arrays_survive(dtype: str, layout: str) -> None:
     data = joined(segments)
     assert len(data) == segments_size(segments)
     assert data == typed_bytes(Request([{"a": array, "b": array}], None, None))
-    call = codec._read_request(data)
+    call = codec._read_request(data, len(data))
     assert got(call) == expected(Request([{"a": array, "b": array}], None, None))
 
 
@@ -650,7 +650,7 @@ def test_kwargs_go_as_deep_as_protobuf_parses(deepest: Any, too_deep: Any) -> No
     data = encoded(request)
     assert data == typed_bytes(request)
     assert got(from_google(google_class("PredictRequest").FromString(bytes(data)))) == got(
-        codec._read_request(data)
+        codec._read_request(data, len(data))
     )
     assert decode_predict_request(data).policy_kwargs == {"a": deepest}
     for encode in (encoded, typed_bytes):
@@ -675,7 +675,7 @@ def test_what_is_refused_for_its_depth_is_what_protobuf_cannot_parse(
         assert parsed is None
     else:
         assert parsed is not None
-        assert codec._read_request(sent).policy_kwargs == {"a": value}
+        assert codec._read_request(sent, len(sent)).policy_kwargs == {"a": value}
 
 
 def test_kwargs_that_hold_themselves_are_refused() -> None:
@@ -756,3 +756,52 @@ def test_not_a_number_keeps_its_bits() -> None:
     assert bits(call.observations[0]["a"]) == bits(weird)
     assert bits(call.observations[0]["b"]) == bits(float("nan"))
     assert call.policy_kwargs == {"c": -math.inf}
+
+
+# ---------------------------------------------------------------- for event loops
+
+
+@pytest.mark.parametrize(
+    ("observations", "kwargs", "ids"),
+    [
+        ([{"a": np.zeros(10_000_000, np.uint8)}] * 4, None, None),
+        ([{"a": 1}] * (codec.QUICK_ITEMS // 3), None, None),
+        ([{"a": "x" * 100}], {"k": list(range(1000))}, ["id"]),
+    ],
+)
+def test_a_usual_request_is_read_at_once(observations: Any, kwargs: Any, ids: Any) -> None:
+    message = bytearray(b"".join(codec.encode_predict_request(observations, kwargs, ids)))
+    quick, whole = (
+        codec.decode_predict_request_quickly(message),
+        codec.decode_predict_request(message),
+    )
+    assert quick is not None
+    assert repr(quick) == repr(whole)
+
+
+@pytest.mark.parametrize(
+    ("observations", "kwargs"),
+    [
+        ([{"a": 1}] * codec.QUICK_ITEMS, None),
+        ([{str(n): n for n in range(codec.QUICK_ITEMS + 1)}], None),
+        ([{"a": 1}], {"k": list(range(codec.QUICK_ITEMS))}),
+        ([{"a": 1}], {str(n): [n] for n in range(codec.QUICK_ITEMS)}),
+    ],
+)
+def test_a_request_of_very_many_items_is_left_for_another_thread(
+    observations: Any, kwargs: Any
+) -> None:
+    message = b"".join(codec.encode_predict_request(observations, kwargs, None))
+    assert codec.decode_predict_request_quickly(message) is None
+    assert codec.decode_predict_request(message).observations == observations
+
+
+def test_a_long_message_that_only_the_typed_path_can_read_is_left_for_another_thread() -> None:
+    message = b"".join(codec.encode_predict_request([{"a": "x" * 5000}], None, None))
+    assert codec.decode_predict_request_quickly(message + b"\x78\x01") is None
+    assert codec.decode_predict_request_quickly(message[:-1]) is None
+
+
+def test_a_short_message_that_is_none_is_an_error_at_once() -> None:
+    with pytest.raises(DecodeError):
+        codec.decode_predict_request_quickly(b"\x0a\x05\xaa")
