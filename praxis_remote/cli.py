@@ -94,15 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
-        sys.stdout.flush()
     except _CommandError as error:
         return _complain(str(error), error.exit_code)
     except RemoteError as error:
         return _complain(_explain(error), _FAILED)
-    except BrokenPipeError:
-        # Python would complain at exit that it cannot flush what nobody reads.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
     except KeyboardInterrupt:
         return _complain("interrupted", _INTERRUPTED)
     return code
@@ -114,8 +109,13 @@ def _complain(text: str, exit_code: int) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would complain at exit that it cannot flush what nobody takes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _CommandError(f"cannot write to stdout: {error.strerror}") from error
 
 
 # ---------------------------------------------------------------- what to do next

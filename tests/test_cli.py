@@ -360,7 +360,7 @@ def test_ctrl_c_while_the_input_is_read_is_one_line(start: Start, tmp_path: Path
     assert process.err.all == [f"{ERROR}interrupted"]
 
 
-def test_output_that_nobody_reads_is_no_traceback() -> None:
+def test_output_that_nobody_takes_is_one_line() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -372,7 +372,8 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
         check=False,
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")
+    said = f"{ERROR}cannot write to stdout: Broken pipe\n".encode()
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 # ---------------------------------------------------------------- serving, in this process
