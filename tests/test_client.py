@@ -433,40 +433,6 @@ def test_threads_may_share_a_client_and_each_gets_its_own_answer() -> None:
         assert list(answers) == list(range(300))
 
 
-# A connection belongs to its loop, and asyncio warns of those that outlive it.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_an_async_client_runs_calls_at_once_and_serves_one_loop_after_another() -> None:
-    async def main(client: AsyncPolicyClient) -> list[int]:
-        calls = (client.predict_action([{"number": n}]) for n in range(300))
-        return [int(action[0]) for action in await asyncio.gather(*calls)]
-
-    with PolicyServer(RecordingHandler(echo_number), port=0) as server:
-        client = AsyncPolicyClient("127.0.0.1", server.port, timeout=WAIT)
-        assert asyncio.run(main(client)) == list(range(300))
-        assert asyncio.run(main(client)) == list(range(300))
-        del client
-        gc.collect()
-
-
-def test_cancelling_an_async_call_leaves_timeouts_and_task_groups_as_they_were() -> None:
-    handler = GatedHandler(echo_number)
-
-    async def main(port: int) -> None:
-        async with AsyncPolicyClient("127.0.0.1", port, timeout=WAIT) as client:
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(client.predict_action([{"number": 1}]), 0.1)
-            with pytest.raises(DeadlineExceededError):
-                await client.predict_action([{"number": 2}], timeout=0.1)
-            task = asyncio.current_task()
-            assert task is not None
-            assert getattr(task, "cancelling", lambda: 0)() == 0
-            handler.let_end(5)
-            assert await client.predict_action([{"number": 3}]) == [3]
-
-    with PolicyServer(handler, port=0) as server:
-        asyncio.run(main(server.port))
-
-
 def test_ctrl_c_ends_a_call_and_its_answer_goes_to_nobody() -> None:
     handler = GatedHandler(echo_number)
 
