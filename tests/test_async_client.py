@@ -70,7 +70,7 @@ def test_one_failing_call_of_a_task_group_cancels_the_others_and_no_more() -> No
 
     async def main(port: int) -> None:
         async with AsyncPolicyClient("127.0.0.1", port, timeout=WAIT) as client:
-            with pytest.raises(Exception, match="1 sub-exception") as raised:
+            with pytest.raises(Exception, match="errors in a TaskGroup") as raised:
                 await call_twice(client)
             (error,) = raised.value.exceptions  # type: ignore[attr-defined]
             assert isinstance(error, DeadlineExceededError)
