@@ -2,19 +2,13 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""Serves and calls policies with whatever praxis-remote its Python has.
-
-Takes one JSON object a line from stdin, does what its ``do`` says, and answers with
-one a line on stdout.
-"""
+"""Serves and calls policies with whatever praxis-remote its Python has."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
-import traceback
 from typing import Any
 
 # The interpreter is isolated from this folder as from everything else.
@@ -31,6 +25,7 @@ from interop.peers.known_calls import (
     Policy,
     describe,
 )
+from interop.peers.orders import obey
 from praxis_remote import PolicyClient, PolicyServer
 
 
@@ -130,20 +125,5 @@ class Endpoint:
         self._clients.pop(port).close()
 
 
-def main() -> None:
-    endpoint = Endpoint()
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # Whatever is printed shall not look like an answer.
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        order = json.loads(line)
-        try:
-            answer = {"answer": getattr(endpoint, order.pop("do"))(**order)}
-        except Exception:
-            answer = {"failed": traceback.format_exc()}
-        replies.write(json.dumps(answer) + "\n")
-        replies.flush()
-
-
 if __name__ == "__main__":
-    main()
+    obey(Endpoint())
