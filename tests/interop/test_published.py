@@ -128,23 +128,35 @@ def test_callers_of_either_receive_the_big_endian_actions_that_we_convert(
     assert answer == {"returned": describe(big_endian_arrays()["float32"].astype("<f4"))}
 
 
+@pytest.mark.xfail(strict=True, reason="our client sends a task that is no text as it is")
+@pytest.mark.parametrize("server", [OURS, THEIRS])
+def test_a_task_that_is_no_text_becomes_text(sides: Sides, server: str) -> None:
+    check_parts(sides, Pairing(OURS, server), "number as task")
+
+
 @each_pairing
 @pytest.mark.parametrize("parts", PARTS)
 def test_parts_become_the_same_observation(sides: Sides, pairing: Pairing, parts: str) -> None:
+    if pairing.client == OURS and parts == "number as task":
+        pytest.skip("a known defect, with a test of its own")
+    check_parts(sides, pairing, parts)
+
+
+def check_parts(sides: Sides, pairing: Pairing, parts: str) -> None:
     server = sides[pairing.server]
     server.will("ordinary")
     server.seen()
     answer = sides[pairing.client].peer.ask("predict_parts", port=server.port(), parts=parts)
     assert answer == {"returned": describe(ACTIONS["ordinary"]())}
     given = PARTS[parts]
-    observation = {}
+    observation: dict[str, Any] = {}
     if "state" in given:
         observation["observation.state"] = np.asarray(given["state"])
     for key, image in given.get("images", {}).items():
         name = key if key.startswith("observation.") else f"observation.images.{key}"
         observation[name] = image
     if "task_description" in given:
-        observation["task"] = given["task_description"]
+        observation["task"] = str(given["task_description"])
     ids = [given["episode_id"]] if "episode_id" in given else None
     assert server.seen() == seen_for([observation], given.get("policy_kwargs"), ids)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import sys
@@ -59,11 +60,22 @@ class Endpoint:
     def about(self) -> Any:
         return {"version": praxis_remote.__version__, "file": praxis_remote.__file__}
 
-    def serve(self, policy: str, port: int = 0) -> Any:
+    def defaults(self) -> Any:
+        """Returns the defaults of what both versions have, by class and parameter."""
+        return {
+            cls.__name__: {
+                name: parameter.default
+                for name, parameter in inspect.signature(cls).parameters.items()
+                if name in ("host", "port", "timeout")
+            }
+            for cls in (PolicyServer, PolicyClient)
+        }
+
+    def serve(self, policy: str, port: int = 0, host: str = "127.0.0.1") -> Any:
         # 0.1.1 cannot tell which port the system picked.
         port = port or free_port()
         served = POLICIES[policy]()
-        server = PolicyServer(served, host="127.0.0.1", port=port)
+        server = PolicyServer(served, host=host, port=port)
         server.serve(block=False)
         self._servers[port] = (server, served)
         return port
@@ -100,8 +112,20 @@ class Endpoint:
     def reset(self, port: int, reset: str) -> Any:
         return self._try(port, "reset", **RESETS[reset])
 
-    def health_check(self, port: int) -> Any:
-        return self._try(port, "health_check")
+    def health_check(self, port: int, host: str = "127.0.0.1") -> Any:
+        if host == "127.0.0.1":
+            return self._try(port, "health_check")
+        with PolicyClient(host, port, timeout=30) as client:
+            return describe(client.health_check())
+
+    def call_after_close(self, port: int) -> Any:
+        client = PolicyClient("127.0.0.1", port, timeout=30)
+        client.close()
+        client.close()
+        try:
+            return client.health_check()
+        except Exception as error:
+            return outcome(error)
 
     def mistake(self, port: int, mistake: str) -> Any:
         try:

@@ -198,6 +198,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "state": {"state": STATE},
     "state as a list": {"state": [0.5, 1.5]},
     "task": {"task_description": TEXT},
+    "number as task": {"task_description": 7},
     "everything": {
         "state": STATE,
         "images": {"front": pictures(1, 8, 8, 3)[0], "observation.depth": np.ones((2, 2))},
@@ -339,6 +340,13 @@ POLICIES: dict[str, type[Policy]] = {
 # ---------------------------------------------------------------- wrong calls
 
 
+class WithItems:
+    """A mapping in all but its type, as other libraries have them."""
+
+    def items(self) -> Any:
+        return ONE.items()
+
+
 def _predict(*observations: Any, **keywords: Any) -> Callable[[Any], Any]:
     return lambda client: client.predict_action(list(observations), **keywords)
 
@@ -367,6 +375,13 @@ MISTAKES: dict[str, Callable[[Any], Any]] = {
     "observations: an array": lambda client: client.predict_action(np.zeros((2, 3))),
     "observations: None": lambda client: client.predict_action(None),
     "observations: a generator": lambda client: client.predict_action(item for item in [ONE]),
+    "observations: values of a mapping": lambda client: client.predict_action(
+        {"arm": ONE}.values()
+    ),
+    "observations: an array of mappings": lambda client: client.predict_action(
+        np.array([ONE, ONE], object)
+    ),
+    "observations: something with items()": _predict(WithItems()),
     "observations: numbers": _predict(1, 2),
     "observations: text": lambda client: client.predict_action("ab"),
     "kwargs: set": _predict(ONE, policy_kwargs={"a": {1}}),
@@ -403,10 +418,10 @@ MISTAKES: dict[str, Callable[[Any], Any]] = {
     "parts: colliding images": lambda client: client.predict_action_from_parts(
         images={"a": np.zeros(2), "observation.images.a": np.zeros(2)}
     ),
-    "parts: number as task": lambda client: client.predict_action_from_parts(task_description=7),
     "timeout: 0": _predict(ONE, timeout=0),
     "timeout: negative": _predict(ONE, timeout=-1),
     "timeout: nan": _predict(ONE, timeout=math.nan),
+    "timeout: infinite": _predict(ONE, timeout=math.inf),
     "timeout: text": _predict(ONE, timeout="x"),
     "request over the limit": lambda client: client.predict_action(
         [{"a": np.zeros(65 * 2**20, np.uint8)}]
