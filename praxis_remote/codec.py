@@ -71,9 +71,12 @@ from .wire import (
 
 __all__ = [
     "LARGE_BYTES",
+    "QUICK_BYTES",
+    "QUICK_ITEMS",
     "PredictCall",
     "Segments",
     "decode_predict_request",
+    "decode_predict_request_quickly",
     "decode_predict_response",
     "encode_predict_request",
     "encode_predict_response",
@@ -86,6 +89,10 @@ LARGE_BYTES = 64 * 1024
 Below it a copy costs less than a segment of its own, and a decoded array that
 somebody keeps would hold the whole message in memory.
 """
+
+QUICK_BYTES = 4 * 1024
+QUICK_ITEMS = 2_000
+"""What an event loop may decode itself, a few milliseconds at most."""
 
 Segments: TypeAlias = list[bytes | memoryview]
 """A message in pieces: joined they are its bytes."""
@@ -381,6 +388,10 @@ class _UnusualError(ValueError):
     """A message that the direct path leaves to the typed one."""
 
 
+class _CostlyError(Exception):
+    """A request of more items than may be read at once."""
+
+
 # All that reading a message in the usual form may raise for one that is not.
 _UNUSUAL = (IndexError, ValueError, struct.error, Malformed)
 
@@ -398,10 +409,26 @@ def decode_predict_request(buffer: Buffer) -> PredictCall:
     """
     buffer = as_buffer(buffer)
     try:
-        return _read_request(buffer)
+        return _read_request(buffer, len(buffer))
     except _UNUSUAL:
         pass
     return PredictCall(*decode_request(read_message(PredictRequest, buffer)))
+
+
+def decode_predict_request_quickly(buffer: Buffer) -> PredictCall | None:
+    """Returns what `decode_predict_request` does, or None if it might take long.
+
+    For event loops: it takes a few milliseconds at most, whatever the bytes are.
+
+    Raises:
+        DecodeError, ValueError: As `decode_predict_request` does.
+    """
+    if len(buffer) <= QUICK_BYTES:
+        return decode_predict_request(buffer)
+    try:
+        return _read_request(as_buffer(buffer), QUICK_ITEMS)
+    except (*_UNUSUAL, _CostlyError):
+        return None
 
 
 def decode_predict_response(buffer: Buffer) -> Array:
@@ -428,7 +455,10 @@ def _expect(condition: bool) -> None:
 
 
 def _read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
-    """Returns where the length-delimited content at ``position`` starts and stops."""
+    """Returns where the length-delimited content at ``position`` starts and stops.
+
+    `wire` has the same with errors; this one is called for every field.
+    """
     size = buffer[position]
     position += 1
     if size >= 0x80:
@@ -446,7 +476,8 @@ def _read_response(buffer: Buffer) -> Array:
     return _read_tensor(buffer, start, stop)
 
 
-def _read_request(buffer: Buffer) -> PredictCall:
+def _read_request(buffer: Buffer, items: int) -> PredictCall:
+    """Reads a request of at most so many observations, keys and values together."""
     observations: list[Observation] = []
     policy_kwargs: dict[str, PolicyKwargValue] = {}
     episode_ids: list[str] = []
@@ -455,19 +486,24 @@ def _read_request(buffer: Buffer) -> PredictCall:
         tag = buffer[position]
         start, stop = _read_size(buffer, position + 1, end)
         if tag == _OBSERVATIONS:
-            observations.append(_read_observation(buffer, start, stop))
+            observation = _read_observation(buffer, start, stop, items)
+            observations.append(observation)
+            items -= len(observation)
         elif tag == _POLICY_KWARGS:
-            _read_kwargs(buffer, position, stop, policy_kwargs)
+            items = _read_kwargs(buffer, position, stop, policy_kwargs, items)
         elif tag == _EPISODE_IDS:
             episode_ids.append(str(buffer[start:stop], "utf-8"))
         else:
             raise _UnusualError
+        items -= 1
+        if items < 0:
+            raise _CostlyError
         position = stop
     _expect(bool(observations) and len(episode_ids) in (0, len(observations)))
     return PredictCall(observations, policy_kwargs, tuple(episode_ids) or None)
 
 
-def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
+def _read_observation(buffer: Buffer, position: int, end: int, items: int) -> Observation:
     observation: Observation = {}
     before = 0
     value: ObservationValue
@@ -475,14 +511,14 @@ def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
         tag = buffer[position]
         start, stop = _read_size(buffer, position + 1, end)
         if tag == _TENSORS:
-            key, start = _read_key(buffer, start, stop, _TENSOR_KEY)
+            key, start = _read_text(buffer, start, stop, _TENSOR_KEY)
             value = _read_tensor(buffer, _enter(buffer, start, stop, _TENSOR), stop)
         elif tag == _STRINGS:
-            key, start = _read_key(buffer, start, stop, _STRING_KEY)
-            value, start = _read_key(buffer, start, stop, _STRING)
+            key, start = _read_text(buffer, start, stop, _STRING_KEY)
+            value, start = _read_text(buffer, start, stop, _STRING)
             _expect(start == stop)
         elif tag == _SCALARS:
-            key, start = _read_key(buffer, start, stop, _SCALAR_KEY)
+            key, start = _read_text(buffer, start, stop, _SCALAR_KEY)
             value = _read_number(buffer, _enter(buffer, start, stop, _SCALAR), stop)
         else:
             raise _UnusualError
@@ -490,11 +526,13 @@ def _read_observation(buffer: Buffer, position: int, end: int) -> Observation:
         if key in observation or tag < before:
             raise _UnusualError
         observation[key] = value
+        if len(observation) > items:
+            raise _CostlyError
         position, before = stop, tag
     return observation
 
 
-def _read_key(buffer: Buffer, position: int, end: int, tag: int) -> tuple[str, int]:
+def _read_text(buffer: Buffer, position: int, end: int, tag: int) -> tuple[str, int]:
     """Returns a text that may be left out, and what follows it."""
     if position < end and buffer[position] == tag:
         start, stop = _read_size(buffer, position + 1, end)
@@ -562,7 +600,7 @@ def _read_plain(buffer: Buffer, position: int, end: int) -> Plain:
     elif tag == _BOOL:
         value, stop = (False, True)[buffer[position + 1]], position + 2
     elif tag == _TEXT:
-        value, stop = _read_key(buffer, position, end, _TEXT)
+        value, stop = _read_text(buffer, position, end, _TEXT)
     elif tag == _NULL:
         value, stop = (None,)[buffer[position + 1]], position + 2
     else:
@@ -580,8 +618,13 @@ class _Filling(NamedTuple):
     depth: int
 
 
-def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[str, Any]) -> None:
-    """Reads entries into policy_kwargs, with what is open on a stack of its own."""
+def _read_kwargs(
+    buffer: Buffer, position: int, end: int, policy_kwargs: dict[str, Any], items: int
+) -> int:
+    """Reads entries into policy_kwargs, with what is open on a stack of its own.
+
+    Returns how many more items may be read.
+    """
     top = _Filling(policy_kwargs, _POLICY_KWARGS, end, KWARGS_DEPTH)
     stack = [top]
     while stack:
@@ -593,7 +636,7 @@ def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[st
         start, stop = _read_size(buffer, position + 1, top.end)
         key = ""
         if isinstance(top.container, dict):
-            key, start = _read_key(buffer, start, stop, _ENTRY_KEY)
+            key, start = _read_text(buffer, start, stop, _ENTRY_KEY)
             start = _enter(buffer, start, stop, _ENTRY_VALUE)
         inner = _begin_container(buffer, start, stop, top)
         value: Any
@@ -606,6 +649,10 @@ def _read_kwargs(buffer: Buffer, position: int, end: int, policy_kwargs: dict[st
             top.container[key] = value
         else:
             top.container.append(value)
+        items -= 1
+        if items < 0:
+            raise _CostlyError
+    return items
 
 
 def _begin_container(buffer: Buffer, start: int, stop: int, parent: _Filling) -> _Filling | None:

@@ -77,8 +77,7 @@ class PolicyServer:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
         self._socket = _bind(check_address(host, port, lowest_port=0))
         self._address = Address(host, self._socket.getsockname()[1])
-        self._scheduler = scheduler or Scheduler()
-        self._service = PolicyService(handler, self._scheduler)
+        self._service = PolicyService(handler, scheduler or Scheduler())
         self._listener = Listener(self._service.respond, max_message_size)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
@@ -200,7 +199,7 @@ class PolicyServer:
 
     def _close(self) -> None:
         self._socket.close()
-        self._scheduler.close()
+        self._service.close()
         if not self._stopped.done():
             self._stopped.set_result(None)
             log.info("stopped serving on %s", self._address)

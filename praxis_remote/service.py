@@ -42,6 +42,8 @@ class PolicyService:
     def __init__(self, handler: PolicyHandler, scheduler: Scheduler) -> None:
         self._handler = handler
         self._scheduler = scheduler
+        # Messages of very many items keep neither the loop nor the policy waiting.
+        self._decoder = Scheduler("praxis-remote-decoder")
         self._model_info: str | None = None
         self._routes: dict[str, Callable[[ServerCall], Awaitable[Segments]]] = {
             PREDICT.path: self._predict,
@@ -63,7 +65,7 @@ class PolicyService:
         return await route(call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request = codec.decode_predict_request(await call.receive())
+        request = await self._decode(await call.receive())
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
@@ -76,8 +78,19 @@ class PolicyService:
 
         return await self._run(call, "predict_action", predict)
 
+    async def _decode(self, message: bytearray) -> codec.PredictCall:
+        request = codec.decode_predict_request_quickly(message)
+        if request is None:
+            request = await self._decoder.run(lambda: codec.decode_predict_request(message))
+        return request
+
+    async def _read(self, cls: type[wire.M], message: bytearray) -> wire.M:
+        if len(message) <= codec.QUICK_BYTES:
+            return wire.read_message(cls, message)
+        return await self._decoder.run(lambda: wire.read_message(cls, message))
+
     async def _reset(self, call: ServerCall) -> Segments:
-        request = wire.read_message(ResetRequest, await call.receive())
+        request = await self._read(ResetRequest, await call.receive())
 
         def reset() -> Segments:
             if request.episode_ids:
@@ -89,11 +102,16 @@ class PolicyService:
         return await self._run(call, "reset", reset)
 
     async def _health_check(self, call: ServerCall) -> Segments:
-        wire.read_message(Empty, await call.receive())
+        await self._read(Empty, await call.receive())
         # While the policy works, its last word has to do.
         if self._scheduler.idle or self._model_info is None:
             await self._scheduler.run(self._refresh_model_info, call.deadline)
         return [wire.write_message(HealthResponse(ready=True, model_info=self._model_info or ""))]
+
+    def close(self) -> None:
+        """Ends the threads, after the jobs that they have."""
+        self._scheduler.close()
+        self._decoder.close()
 
     async def warm_model_info(self) -> None:
         """Asks for `model_info` once, so that a busy server has it at hand."""

@@ -34,8 +34,6 @@ __all__ = [
     "field_tag",
     "read_message",
     "read_packed",
-    "read_size",
-    "read_text",
     "read_varint",
     "signed",
     "write_message",
@@ -120,7 +118,7 @@ def signed(number: int, bits: int = 64) -> int:
     return (number & (sign - 1)) - (number & sign)
 
 
-def read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
+def _read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
     """Returns where the length-delimited field at ``position`` starts and stops.
 
     Raises:
@@ -132,7 +130,7 @@ def read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
     return start, start + size
 
 
-def read_text(buffer: Buffer, start: int, stop: int) -> str:
+def _read_text(buffer: Buffer, start: int, stop: int) -> str:
     """Returns UTF-8 as text.
 
     Raises:
@@ -154,10 +152,17 @@ def read_packed(buffer: Buffer, start: int, stop: int) -> list[int]:
     if content.isascii():
         return list(content)  # each byte is a whole varint
     numbers = []
-    position = start
-    while position < stop:
-        number, position = read_varint(buffer, position, stop)
-        numbers.append(signed(number))
+    number = shift = 0
+    for byte in content:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(signed(number))
+            number = shift = 0
+        elif shift == 7 * _MAX_VARINT:
+            raise Malformed(f"a varint of more than {_MAX_VARINT} bytes", start)
+    if shift:
+        raise Malformed("a varint that is cut off", start)
     return numbers
 
 
@@ -175,12 +180,10 @@ def _skip(buffer: Buffer, position: int, end: int, tag: int, depth: int) -> int:
     groups: list[int] = []
     while True:
         number, wire_type = tag >> 3, tag & 7
-        if number == 0:
-            raise Malformed("field number 0", position)
         if wire_type == VARINT:
             _, position = read_varint(buffer, position, end)
         elif wire_type == LENGTH:
-            _, position = read_size(buffer, position, end)
+            _, position = _read_size(buffer, position, end)
         elif wire_type in _FIXED_SIZES:
             if _FIXED_SIZES[wire_type] > end - position:
                 raise Malformed("a fixed-size number that is cut off", position)
@@ -241,12 +244,12 @@ def _read_double(buffer: Buffer, position: int, end: int) -> tuple[float, int]:
 
 
 def _read_string(buffer: Buffer, position: int, end: int) -> tuple[str, int]:
-    start, stop = read_size(buffer, position, end)
-    return read_text(buffer, start, stop), stop
+    start, stop = _read_size(buffer, position, end)
+    return _read_text(buffer, start, stop), stop
 
 
 def _read_bytes(buffer: Buffer, position: int, end: int) -> tuple[bytes, int]:
-    start, stop = read_size(buffer, position, end)
+    start, stop = _read_size(buffer, position, end)
     return bytes(buffer[start:stop]), stop
 
 
@@ -277,7 +280,7 @@ def _write_double(value: object) -> bytes:
     if not isinstance(value, (float, np.floating, int, np.integer, np.bool_)):
         raise _refuse(value, "a float")
     try:
-        return _DOUBLE.pack(value)
+        return _DOUBLE.pack(float(value))
     except OverflowError:
         raise _RefusedError(InvalidValueError, f"{value} is beyond a double") from None
 
@@ -530,6 +533,10 @@ class _Reader:
         tag, after = _read_tag(self._buffer, position, self._top.end)
         rule = self._top.table.rules.get(tag)
         if rule is None:
+            # protobuf looks for this only where it looks for a field: not in a
+            # group it skips, and not in a message that has none.
+            if tag < 8 and self._top.table.fields:
+                raise Malformed("field number 0", position)
             stop = _skip(self._buffer, after, self._top.end, tag, len(self._below))
             self._keep_unknown(self._buffer[position:stop])
             return stop
@@ -551,16 +558,18 @@ class _Reader:
         return position
 
     def extend(self, item: _Field, position: int) -> int:
-        start, stop = read_size(self._buffer, position, self._top.end)
+        start, stop = _read_size(self._buffer, position, self._top.end)
         self._top.attributes[item.name].extend(read_packed(self._buffer, start, stop))
         return stop
 
     def open(self, item: _Field, position: int) -> int:
-        start, stop = read_size(self._buffer, position, self._top.end)
-        self._below.append(self._top)
-        _check_depth(len(self._below), position)
+        start, stop = _read_size(self._buffer, position, self._top.end)
+        _check_depth(len(self._below) + 1, position)
         table = _table(item.cls)
-        self._top = _Frame(table, self._attributes_for(item, table), stop, item)
+        attributes = self._attributes_for(item, table)
+        if start < stop or item.mapped:
+            self._below.append(self._top)
+            self._top = _Frame(table, attributes, stop, item)
         return start
 
     def _attributes_for(self, item: _Field, table: _Table) -> dict[str, Any]:

@@ -100,6 +100,26 @@ def test_an_empty_batch_is_an_invalid_argument(scheduler: Scheduler) -> None:
         respond(PolicyService(RecordingHandler(), scheduler), PREDICT.path, b"")
 
 
+def test_a_request_of_very_many_items_is_read_elsewhere_and_means_the_same(
+    scheduler: Scheduler,
+) -> None:
+    handler = RecordingHandler()
+    service = PolicyService(handler, scheduler)
+    many = {f"key {number}": number for number in range(5000)}
+    for kwargs, observation in (({}, many), (many, {"a": 1})):
+        message = b"".join(codec.encode_predict_request([observation], kwargs, None))
+        assert codec.decode_predict_request_quickly(bytearray(message)) is None
+        respond(service, PREDICT.path, message)
+        assert handler.predictions[-1].observations == [observation]
+        assert handler.predictions[-1].policy_kwargs == kwargs
+    ids = [f"episode {number}" for number in range(5000)]
+    respond(service, RESET.path, wire.write_message(ResetRequest(episode_ids=ids)))
+    assert handler.resets == [tuple(ids)]
+    with pytest.raises(DecodeError):
+        respond(service, PREDICT.path, message + b"\x0a")
+    service.close()
+
+
 def test_a_request_that_is_late_already_never_reaches_the_policy(scheduler: Scheduler) -> None:
     handler = RecordingHandler()
     message = b"".join(codec.encode_predict_request([{"a": 1}], None, None))
