@@ -176,6 +176,9 @@ class ClientConnection(Owner):
         if not self._greeted.done():
             self.usable = True
             self._greeted.set_result(None)
+        # The server may allow more calls than before.
+        for call in self._queue:
+            call.wake()
 
     @override
     def going_away(self) -> None:
@@ -248,7 +251,12 @@ class ClientConnection(Owner):
     async def _run(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
-        stream = await self._open_stream(call, headers, deadline)
+        try:
+            stream = await self._open_stream(call, headers, deadline)
+        except BaseException:
+            # Its turn may have come at the moment when it was given up.
+            self._pass_turn()
+            raise
         release = self._protocol.processor.register(stream)
         try:
             await stream.send_message(writer)
@@ -258,10 +266,14 @@ class ClientConnection(Owner):
         finally:
             release()
             stream.reset_if_open(ErrorCodes.CANCEL)
-            if self._queue:
-                self._queue[0].wake()
-            elif not self.usable and not self._protocol.processor.streams:
-                self._protocol.close("the server went away")
+            self._pass_turn()
+
+    def _pass_turn(self) -> None:
+        """Lets the call that waits longest try, or closes a connection that nobody needs."""
+        if self._queue:
+            self._queue[0].wake()
+        elif not self.usable and not self._protocol.processor.streams:
+            self._protocol.close("the server went away")
 
     async def _open_stream(
         self, call: _ClientCall, headers: Headers, deadline: Deadline | None

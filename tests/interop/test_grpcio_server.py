@@ -14,9 +14,12 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+import http2_peers
 import numpy as np
 import pytest
 from faces import Face
+from h2.events import StreamEnded
+from h2.settings import SettingCodes, Settings
 
 from praxis_remote import AsyncPolicyClient, PolicyClient, errors
 from praxis_remote.schema import PredictRequest
@@ -425,6 +428,64 @@ def test_a_call_that_waits_its_turn_keeps_its_deadline_and_leaves_the_queue(
     with serving(generated, servicer, max_concurrent_streams=1) as (_, port):
         asyncio.run(use(port))
     assert len(servicer.peers) == 2
+
+
+def test_a_call_cancelled_as_its_turn_comes_passes_the_turn_on(
+    generated: Generated, servicer: Servicer
+) -> None:
+    async def use(port: int) -> None:
+        async with AsyncPolicyClient("127.0.0.1", port, timeout=60) as client:
+
+            async def call_and_cancel() -> None:
+                await client.predict_action(ONE)
+                # At this moment the turn is the second call's, which does not know it yet.
+                second.cancel()
+
+            servicer.go_on.clear()
+            first = asyncio.create_task(call_and_cancel())
+            assert await asyncio.to_thread(servicer.began.acquire, timeout=30)
+            second = asyncio.create_task(client.predict_action(ONE))
+            third = asyncio.create_task(client.predict_action(ONE, timeout=10))
+            # Until both wait.
+            await asyncio.sleep(0)
+            servicer.go_on.set()
+            await asyncio.gather(first, third)
+            assert second.cancelled()
+
+    with serving(generated, servicer, max_concurrent_streams=1) as (_, port):
+        asyncio.run(use(port))
+    assert len(servicer.peers) == 2
+
+
+def respond_reset(peer: http2_peers.Peer, stream_id: int) -> None:
+    """Answers a call of `reset` by hand."""
+    headers = [(":status", "200"), ("content-type", "application/grpc")]
+    peer.h2.send_headers(stream_id, headers)
+    peer.h2.send_data(stream_id, http2_peers.framed(b"\x08\x01"))
+    peer.h2.send_headers(stream_id, [("grpc-status", "0")], end_stream=True)
+    peer.flush()
+
+
+def test_calls_that_wait_go_out_when_the_server_allows_more() -> None:
+    def allow_more(peer: http2_peers.Peer) -> None:
+        initial = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+        peer.h2.local_settings = Settings(client=False, initial_values=initial)
+        peer.start()
+        calls = [peer.wait_for(StreamEnded).stream_id]
+        peer.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 3})
+        peer.flush()
+        # None of them is answered before all of them are here.
+        calls += [peer.wait_for(StreamEnded).stream_id for _ in range(2)]
+        for stream_id in calls:
+            respond_reset(peer, stream_id)
+        peer.wait_closed()
+
+    with (
+        http2_peers.RawServer(allow_more, quiet=True) as server,
+        PolicyClient("127.0.0.1", server.port, timeout=30) as client,
+        futures.ThreadPoolExecutor(3) as pool,
+    ):
+        assert list(pool.map(lambda _: client.reset(), range(3))) == [True] * 3
 
 
 def test_fifty_calls_at_once_each_get_their_own_answer(
