@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 from h2.errors import ErrorCodes
@@ -35,12 +36,16 @@ from ..errors import (
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
 from ..version import __version__
-from .connection import Call, Owner, Protocol, Stream
+from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
 
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
+
+# A grpcio server counts a stream for a moment after it has answered, and refuses the
+# next one when that is one too many. Nothing tells when the moment is over.
+_REFUSAL_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
 
 class Response(NamedTuple):
@@ -219,6 +224,20 @@ class ClientConnection(Owner):
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
+        headers = self._headers(path, metadata)
+        try:
+            for pause in _REFUSAL_PAUSES:
+                with suppress(StreamRefusedError):
+                    return await self._try(segments, headers, deadline)
+                await asyncio.sleep(pause)
+            return await self._try(segments, headers, deadline)
+        except RemoteError as error:
+            error.address = str(self._address)
+            raise
+
+    async def _try(
+        self, segments: Segments, headers: Headers, deadline: Deadline | None
+    ) -> Response:
         call = _ClientCall(MessageReader(self._max_message_size, "response"))
         timer = None
         if deadline is not None:
@@ -227,10 +246,7 @@ class ClientConnection(Owner):
             )
         try:
             writer = MessageWriter(segments, self._max_message_size, "request")
-            return await self._run(call, writer, self._headers(path, metadata), deadline)
-        except RemoteError as error:
-            error.address = str(self._address)
-            raise
+            return await self._run(call, writer, headers, deadline)
         finally:
             if timer is not None:
                 timer.cancel()

@@ -18,7 +18,8 @@ import http2_peers
 import numpy as np
 import pytest
 from faces import Face
-from h2.events import StreamEnded
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived, StreamEnded
 from h2.settings import SettingCodes, Settings
 
 from praxis_remote import AsyncPolicyClient, PolicyClient, errors
@@ -486,6 +487,43 @@ def test_calls_that_wait_go_out_when_the_server_allows_more() -> None:
         futures.ThreadPoolExecutor(3) as pool,
     ):
         assert list(pool.map(lambda _: client.reset(), range(3))) == [True] * 3
+
+
+def test_a_call_that_a_busy_server_refuses_is_sent_again() -> None:
+    """A grpcio server counts a stream for a moment after it has answered on it."""
+
+    def refuse_twice(peer: http2_peers.Peer) -> None:
+        for _ in range(2):
+            stream_id = peer.wait_for(RequestReceived).stream_id
+            peer.wait_for(StreamEnded, stream_id)
+            peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            peer.flush()
+        respond_reset(peer, peer.wait_for(RequestReceived).stream_id)
+        peer.wait_closed()
+
+    with (
+        http2_peers.RawServer(refuse_twice) as server,
+        PolicyClient("127.0.0.1", server.port, timeout=30) as client,
+    ):
+        assert client.reset() is True
+
+
+def test_a_server_that_refuses_for_good_is_unavailable() -> None:
+    def refuse(peer: http2_peers.Peer) -> None:
+        while True:
+            try:
+                stream_id = peer.wait_for(StreamEnded).stream_id
+            except ConnectionResetError:
+                return
+            peer.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            peer.flush()
+
+    with (
+        http2_peers.RawServer(refuse) as server,
+        PolicyClient("127.0.0.1", server.port, timeout=30) as client,
+        pytest.raises(errors.UnavailableError, match="REFUSED_STREAM"),
+    ):
+        client.reset()
 
 
 def test_fifty_calls_at_once_each_get_their_own_answer(
