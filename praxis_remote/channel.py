@@ -109,6 +109,4 @@ class Channel:
             task.cancel()
             await asyncio.wait({task})
         elif not task.cancelled() and task.exception() is None:
-            task.result().close()
-        # Lets the transport close before the loop does.
-        await asyncio.sleep(0)
+            await task.result().close()

@@ -45,7 +45,7 @@ from .protocol import PolicyHandler
 from .scheduler import Scheduler
 from .schema import include_path
 from .schema.reuse import adopt
-from .server import PolicyServer, _bind
+from .server import PolicyServer, bind
 from .tensors import NUMBERS, SUPPORTED
 from .types import Array, ObservationValue, PolicyKwargValue
 from .version import __version__
@@ -179,7 +179,7 @@ def _make_server(
 
 def _check_can_listen(address: Address) -> None:
     with _advice_on_address():
-        _bind(address).close()
+        bind(address).close()
 
 
 @contextmanager

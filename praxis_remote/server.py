@@ -75,7 +75,7 @@ class PolicyServer:
         check_handler(handler)
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
-        self._socket = _bind(check_address(host, port, lowest_port=0))
+        self._socket = bind(check_address(host, port, lowest_port=0))
         self._address = Address(host, self._socket.getsockname()[1])
         self._service = PolicyService(handler, scheduler or Scheduler())
         self._listener = Listener(self._service.respond, max_message_size)
@@ -119,12 +119,12 @@ class PolicyServer:
             RuntimeError: It was started or stopped before.
         """
         self._begin()
-        ready = threading.Event()
+        ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(ready)), name="praxis-remote-server", daemon=True
+            target=self._run, args=[ready], name="praxis-remote-server", daemon=True
         )
         thread.start()
-        ready.wait()
+        ready.result()
         if not block:
             return
         try:
@@ -140,7 +140,7 @@ class PolicyServer:
             RuntimeError: The server was started or stopped before.
         """
         self._begin()
-        await self._main(threading.Event())
+        await self._main(concurrent.futures.Future())
 
     def _begin(self) -> None:
         with self._lock:
@@ -148,7 +148,15 @@ class PolicyServer:
                 raise RuntimeError("a PolicyServer can be started once; make a new one")
             self._begun = True
 
-    async def _main(self, ready: threading.Event) -> None:
+    def _run(self, ready: concurrent.futures.Future[None]) -> None:
+        try:
+            asyncio.run(self._main(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    async def _main(self, ready: concurrent.futures.Future[None]) -> None:
         with self._lock:
             self._loop = asyncio.get_running_loop()
             self._stop_requested = asyncio.Event()
@@ -158,7 +166,7 @@ class PolicyServer:
             await self._listener.start(self._socket)
             warm = asyncio.ensure_future(self._service.warm_model_info())
             log.info("serving on %s", self._address)
-            ready.set()
+            ready.set_result(None)
             await self._stop_requested.wait()
             await self._listener.stop(self._grace)
             warm.cancel()
@@ -169,7 +177,6 @@ class PolicyServer:
             with self._lock:
                 self._loop = None
             self._close()
-            ready.set()
 
     # ------------------------------------------------------------ stop
 
@@ -196,6 +203,8 @@ class PolicyServer:
             self._grace = max(0.0, float(grace))
             if self._loop is not None and self._stop_requested is not None:
                 self._loop.call_soon_threadsafe(self._stop_requested.set)
+                # Shortens the grace of a stop that is under way.
+                self._loop.call_soon_threadsafe(self._listener.end_calls, self._grace)
 
     def _close(self) -> None:
         self._socket.close()
@@ -235,8 +244,12 @@ def check_handler(handler: object) -> None:
         )
 
 
-def _bind(address: Address) -> socket.socket:
-    """Returns a socket that listens, so that a port in use shows at once."""
+def bind(address: Address) -> socket.socket:
+    """Returns a socket that listens, so that a port in use shows at once.
+
+    Raises:
+        OSError: The address is in use, or not of this machine.
+    """
     family, name = _resolve(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -65,11 +66,16 @@ def as_wire_array(value: object, name: str) -> tuple[Array, int]:
     number = NUMBERS.get(little_endian)
     if number is None:
         raise UnsupportedTypeError(
-            f"{name}: dtype {array.dtype.name} (from {type(value).__name__}) "
+            f"{name}: dtype {_name(array.dtype)} (from {type(value).__name__}) "
             f"is not supported; supported: {SUPPORTED}"
         )
     # ascontiguousarray would turn a 0-d array into a 1-d one.
     return np.asarray(array, dtype=little_endian, order="C"), number
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    """Names a dtype as people do: numpy calls text of two letters str64."""
+    return {"U": "str", "S": "bytes"}.get(dtype.kind) or str(dtype.name)
 
 
 def check_shape(shape: Sequence[int], nbytes: int, number: int, name: str) -> np.dtype[np.generic]:

@@ -24,12 +24,11 @@ from h2.events import (
     DataReceived,
     RequestReceived,
     ResponseReceived,
-    SettingsAcknowledged,
     StreamEnded,
     StreamReset,
     TrailersReceived,
 )
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from http2_peers import Peer, RawClient, RawServer, framed, raw_frame
 from hyperframe.frame import GoAwayFrame
 
@@ -238,9 +237,10 @@ def test_a_large_request_goes_through_small_windows(face: Face) -> None:
     received = bytearray()
 
     def script(peer: Peer) -> None:
-        peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 3000})
-        peer.flush()
-        peer.wait_for(SettingsAcknowledged)
+        peer.h2.local_settings = Settings(
+            client=False, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: 3000}
+        )
+        peer.start()
         while True:
             event = peer.wait_for(DataReceived)
             received.extend(event.data)
@@ -253,7 +253,7 @@ def test_a_large_request_goes_through_small_windows(face: Face) -> None:
         peer.flush()
         peer.wait_closed()
 
-    with RawServer(script) as server:
+    with RawServer(script, quiet=True) as server:
         client = face.client(server.port)
         with pytest.raises(BadResponseError, match="without a message"):
             client.predict_action([{"a": np.arange(200_000, dtype=np.uint8)}])

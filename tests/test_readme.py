@@ -137,7 +137,7 @@ def test_a_make_target_that_is_mentioned_exists(name: str) -> None:
 
 
 def test_the_table_of_errors_is_that_of_the_package() -> None:
-    rows = re.findall(r"^\| `(\w+Error)` \| (?:`(\w+)`)? \| (.*?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+Error)` \| *(?:`(\w+)`)? *\| (.*?) \|", README, re.MULTILINE)
     assert len(rows) > 10
     for name, built_in, statuses in rows:
         cls = getattr(errors, name)

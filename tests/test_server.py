@@ -536,6 +536,38 @@ def test_the_grace_lets_running_and_waiting_calls_finish_and_takes_no_new_ones()
         stopping.result()
 
 
+def test_a_large_reply_is_sent_whole_before_a_server_with_grace_is_gone() -> None:
+    handler = GatedHandler(lambda _: np.ones(5_000_000))
+    for _ in range(3):
+        with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.predict_action, BATCH)
+            handler.wait_begun()
+            server.request_stop(grace=WAIT)
+            handler.let_end()
+            server.stop(grace=WAIT)
+            assert call.result().sum() == 5_000_000
+
+
+def test_a_second_stop_shortens_the_grace_of_the_first() -> None:
+    handler = GatedHandler()
+    with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.predict_action, BATCH)
+        handler.wait_begun()
+        server.request_stop(grace=10 * WAIT)
+        server.stop(grace=0)
+        with pytest.raises(UnavailableError, match="shutting down"):
+            call.result()
+        handler.let_end()
+
+
+def test_a_server_whose_socket_fails_says_so_and_has_stopped() -> None:
+    server = PolicyServer(RecordingHandler(), port=0)
+    server._socket.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        server.serve()
+    server.stop()
+
+
 def test_calls_that_do_not_finish_within_the_grace_get_unavailable() -> None:
     handler = GatedHandler()
     with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:

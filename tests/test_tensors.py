@@ -52,13 +52,26 @@ def test_subclasses_and_what_numpy_takes_become_plain_arrays() -> None:
         assert type(as_wire_array(value, "a")[0]) is np.ndarray
 
 
-@pytest.mark.parametrize("dtype", ["f2", "u2", "i1", "c8", "U1", "O", "M8[s]", "u8"])
-def test_another_dtype_is_refused_by_key_and_name(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        ("f2", "float16"),
+        ("u2", "uint16"),
+        ("i1", "int8"),
+        ("c8", "complex64"),
+        ("U1", "str"),
+        ("S3", "bytes"),
+        ("O", "object"),
+        ("M8[s]", "datetime64[s]"),
+        ("u8", "uint64"),
+    ],
+)
+def test_another_dtype_is_refused_by_key_and_name(dtype: str, name: str) -> None:
     array = np.zeros(2, dtype)
     with pytest.raises(UnsupportedTypeError) as caught:
         as_wire_array(array, "the key")
     assert str(caught.value) == (
-        f"the key: dtype {array.dtype.name} (from ndarray) is not supported; "
+        f"the key: dtype {name} (from ndarray) is not supported; "
         "supported: float32, float64, int32, int64, uint8, bool"
     )
 

@@ -188,6 +188,7 @@ class ClientConnection(Owner):
     @override
     def going_away(self) -> None:
         self.usable = False
+        self._close_if_left()
 
     @override
     def connection_closed(self, reason: str) -> None:
@@ -203,12 +204,18 @@ class ClientConnection(Owner):
         for call in self._queue:
             call.fail(UnavailableError(reason))
 
-    def close(self) -> None:
+    def _close_if_left(self) -> None:
+        """Closes a connection that takes no new calls, once it carries none."""
+        if not self.usable and not self._protocol.processor.streams:
+            self._protocol.close("the server went away")
+
+    async def close(self) -> None:
         """Closes the connection; calls that are running are cancelled."""
         self.usable = False
         for call in [*self._protocol.processor.calls(), *self._queue]:
             call.fail(CallCancelledError("the client was closed"))
         self._protocol.close("the client was closed")
+        await self._protocol.lost.wait()
 
     async def call(
         self, path: str, segments: Segments, *, deadline: Deadline | None, metadata: Headers
@@ -285,11 +292,10 @@ class ClientConnection(Owner):
             self._pass_turn()
 
     def _pass_turn(self) -> None:
-        """Lets the call that waits longest try, or closes a connection that nobody needs."""
+        """Lets the call that waits longest try, and closes a connection that nobody needs."""
         if self._queue:
             self._queue[0].wake()
-        elif not self.usable and not self._protocol.processor.streams:
-            self._protocol.close("the server went away")
+        self._close_if_left()
 
     async def _open_stream(
         self, call: _ClientCall, headers: Headers, deadline: Deadline | None

@@ -48,7 +48,7 @@ _DEFAULT_WINDOW = 65535
 _FRAME_HEAD, _FRAME_KIND, _SETTINGS_KIND = 9, 3, b"\x04"
 
 # What a connection gets to flush its last frames when it is closed.
-_CLOSE_TIMEOUT = 1.0
+CLOSE_TIMEOUT = 1.0
 
 
 class StreamRefusedError(UnavailableError):
@@ -225,10 +225,19 @@ class Processor(grpclib_protocol.EventsProcessor):
         if event.__class__ in getattr(self, "processors", ()):
             super().process(event)
 
-    def close(self, reason: str = "the connection was lost") -> None:
-        """Closes the connection and fails its calls. Called by grpclib as well."""
+    @override
+    def close(
+        self, reason: str = "the connection was lost", patience: float = CLOSE_TIMEOUT
+    ) -> None:
+        """Closes the connection and fails its calls. Called by grpclib as well.
+
+        What is written already is still sent, for as long as the patience lasts.
+        """
         if hasattr(self, "processors"):
+            transport = self.connection.transport
             super().close(reason)
+            # Closing waits for a peer that does not read, for ever.
+            asyncio.get_running_loop().call_later(patience, transport.abort)
             self._owner.connection_closed(reason)
 
     def calls(self) -> list[Call]:
@@ -344,7 +353,11 @@ class _StateMachine(H2Connection):
 
 
 class Protocol(grpclib_protocol.H2Protocol):
-    """grpclib's asyncio protocol, with windows and frame size announced at the start."""
+    """grpclib's asyncio protocol, with windows and frame size announced at the start.
+
+    Attributes:
+        lost: Set when the connection has ended, with all that was to be sent.
+    """
 
     connection: Connection
     processor: Processor
@@ -364,6 +377,8 @@ class Protocol(grpclib_protocol.H2Protocol):
             ),
         )
         self._owner = owner
+        self.lost = asyncio.Event()
+        self._leaving = False
         # The first bytes of a server, until they have shown that it speaks HTTP/2.
         self._opening = bytearray() if client_side else None
 
@@ -401,6 +416,8 @@ class Protocol(grpclib_protocol.H2Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Takes bytes from the socket."""
+        if self._leaving:
+            return
         if self._opening is not None and not self._check_opening(data):
             return
         try:
@@ -432,19 +449,48 @@ class Protocol(grpclib_protocol.H2Protocol):
         super().resume_writing()
         self.processor.wake_calls()
 
-    def close(self, reason: str) -> None:
-        """Says goodbye, fails the calls and closes; a peer that does not read is cut off."""
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the transport at its end."""
+        super().connection_lost(exc)
+        self.lost.set()
+
+    def leave(self) -> None:
+        """Says goodbye and lets the peer close, which it does when it has read all.
+
+        To close while something of the peer's is unread, a window update for example,
+        would have the system throw away what the peer has not read yet.
+        """
+        if self._say_goodbye():
+            self._leaving = True
+            transport = self.connection.transport
+            if transport.can_write_eof():
+                transport.write_eof()
+
+    def unsent(self) -> int:
+        """Returns how many bytes the socket has not taken yet."""
+        closing = self.connection.is_closing()
+        return 0 if closing else self.connection.transport.get_write_buffer_size()
+
+    def _say_goodbye(self) -> bool:
         if self.connection.is_closing():
-            return
-        transport = self.connection.transport
+            return False
         with suppress(H2Error):
             self.connection.h2.close_connection()
             self.connection.flush()
+        return True
+
+    def close(self, reason: str, patience: float = CLOSE_TIMEOUT) -> None:
+        """Says goodbye, fails the calls and closes, as `Processor.close` does."""
+        if not self._leaving and not self._say_goodbye():
+            return
+        if self.connection.is_closing():
+            return
+        transport = self.connection.transport
         sock = transport.get_extra_info("socket")
         flushed = not transport.get_write_buffer_size()
-        self.processor.close(reason)
+        self.processor.close(reason, patience)
         if sock is not None and flushed:
             with suppress(OSError):
                 # A forked child may hold the socket: closing it here ends nothing.
                 sock.shutdown(socket.SHUT_WR)
-        asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, transport.abort)

@@ -34,7 +34,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
-from .connection import Call, Owner, Protocol, Stream
+from .connection import CLOSE_TIMEOUT, Call, Owner, Protocol, Stream
 
 log = logging.getLogger("praxis_remote.http2")
 
@@ -193,6 +193,15 @@ def _stopping() -> UnavailableError:
     return UnavailableError("the server is shutting down")
 
 
+async def _wait_lost(protocols: list[Protocol], patience: float) -> None:
+    """Waits until these connections have ended, or the patience has."""
+    waiting = [asyncio.ensure_future(protocol.lost.wait()) for protocol in protocols]
+    if waiting:
+        _, left = await asyncio.wait(waiting, timeout=max(0.0, patience))
+        for task in left:
+            task.cancel()
+
+
 Respond: TypeAlias = Callable[[ServerCall], Awaitable[Segments]]
 """Turns a call into the segments of its response, or raises `RemoteError`."""
 
@@ -252,22 +261,36 @@ class Listener:
         return connection.protocol
 
     async def stop(self, grace: float) -> None:
-        """Takes no more calls, and closes when the running ones are done.
+        """Takes no more calls, and closes when the running ones are done and sent.
 
         Args:
             grace: Seconds after which they are ended with UNAVAILABLE.
         """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
         self._stopping = True
         if self._server is not None:
             self._server.close()
-        if self._running and grace > 0:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), grace)
-        for call in list(self._running):
-            call.end_with(_stopping())
+        self.end_calls(grace)
         await self._idle.wait()
-        for connection in list(self.connections):
-            connection.protocol.close("the server is shutting down")
+        protocols = [connection.protocol for connection in self.connections]
+        if grace > 0:
+            for protocol in protocols:
+                protocol.leave()
+            await _wait_lost([p for p in protocols if p.unsent()], end - loop.time())
+            await _wait_lost(protocols, CLOSE_TIMEOUT)
+        for protocol in protocols:
+            protocol.close("the server is shutting down")
+        await _wait_lost(protocols, 2 * CLOSE_TIMEOUT)
+
+    def end_calls(self, grace: float) -> None:
+        """Ends the running calls after the grace. Of several graces the shortest holds."""
+
+        def end() -> None:
+            for call in list(self._running):
+                call.end_with(_stopping())
+
+        asyncio.get_running_loop().call_later(max(0.0, grace), end)
 
     def begin(self, call: ServerCall, release: Callable[[], None]) -> None:
         """Answers a call in a task of its own."""
