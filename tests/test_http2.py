@@ -199,7 +199,6 @@ def test_a_compressed_response_is_unpacked() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (ErrorCodes.REFUSED_STREAM, UnavailableError),
         (ErrorCodes.CANCEL, CallCancelledError),
         (ErrorCodes.ENHANCE_YOUR_CALM, ResourceExhaustedError),
         (ErrorCodes.INADEQUATE_SECURITY, RequestRefusedError),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 from h2.errors import ErrorCodes
@@ -35,12 +36,16 @@ from ..errors import (
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
 from ..version import __version__
-from .connection import Call, Owner, Protocol, Stream
+from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
 
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
+
+# A grpcio server counts a stream for a moment after it has answered, and refuses the
+# next one when that is one too many. Nothing tells when the moment is over.
+_REFUSAL_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
 
 class Response(NamedTuple):
@@ -176,6 +181,9 @@ class ClientConnection(Owner):
         if not self._greeted.done():
             self.usable = True
             self._greeted.set_result(None)
+        # The server may allow more calls than before.
+        for call in self._queue:
+            call.wake()
 
     @override
     def going_away(self) -> None:
@@ -223,6 +231,20 @@ class ClientConnection(Owner):
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
+        headers = self._headers(path, metadata)
+        try:
+            for pause in _REFUSAL_PAUSES:
+                with suppress(StreamRefusedError):
+                    return await self._try(segments, headers, deadline)
+                await asyncio.sleep(pause)
+            return await self._try(segments, headers, deadline)
+        except RemoteError as error:
+            error.address = str(self._address)
+            raise
+
+    async def _try(
+        self, segments: Segments, headers: Headers, deadline: Deadline | None
+    ) -> Response:
         call = _ClientCall(MessageReader(self._max_message_size, "response"))
         timer = None
         if deadline is not None:
@@ -231,10 +253,7 @@ class ClientConnection(Owner):
             )
         try:
             writer = MessageWriter(segments, self._max_message_size, "request")
-            return await self._run(call, writer, self._headers(path, metadata), deadline)
-        except RemoteError as error:
-            error.address = str(self._address)
-            raise
+            return await self._run(call, writer, headers, deadline)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -255,7 +274,12 @@ class ClientConnection(Owner):
     async def _run(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
-        stream = await self._open_stream(call, headers, deadline)
+        try:
+            stream = await self._open_stream(call, headers, deadline)
+        except BaseException:
+            # Its turn may have come at the moment when it was given up.
+            self._pass_turn()
+            raise
         release = self._protocol.processor.register(stream)
         try:
             await stream.send_message(writer)
@@ -265,9 +289,13 @@ class ClientConnection(Owner):
         finally:
             release()
             stream.reset_if_open(ErrorCodes.CANCEL)
-            if self._queue:
-                self._queue[0].wake()
-            self._close_if_left()
+            self._pass_turn()
+
+    def _pass_turn(self) -> None:
+        """Lets the call that waits longest try, and closes a connection that nobody needs."""
+        if self._queue:
+            self._queue[0].wake()
+        self._close_if_left()
 
     async def _open_stream(
         self, call: _ClientCall, headers: Headers, deadline: Deadline | None

@@ -50,9 +50,14 @@ _FRAME_HEAD, _FRAME_KIND, _SETTINGS_KIND = 9, 3, b"\x04"
 # What a connection gets to flush its last frames when it is closed.
 CLOSE_TIMEOUT = 1.0
 
+
+class StreamRefusedError(UnavailableError):
+    """The peer says that it has not begun the call, so that it may be sent again."""
+
+
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _ERROR_OF_RESET: dict[int, type[RemoteError]] = {
-    ErrorCodes.REFUSED_STREAM: UnavailableError,
+    ErrorCodes.REFUSED_STREAM: StreamRefusedError,
     ErrorCodes.CANCEL: CallCancelledError,
     ErrorCodes.ENHANCE_YOUR_CALM: ResourceExhaustedError,
     ErrorCodes.INADEQUATE_SECURITY: RequestRefusedError,
