@@ -29,7 +29,8 @@ def check_address(host: str, port: int, lowest_port: int = 1) -> Address:
     """Returns host and port as an address.
 
     Args:
-        host: A name or an IP address, without a port.
+        host: A name or an IP address, without a port. An IPv6 address may stand
+            in brackets.
         port: At most 65535.
         lowest_port: 0 for a server, which may let the system pick one.
 
@@ -41,6 +42,8 @@ def check_address(host: str, port: int, lowest_port: int = 1) -> Address:
     number = int(port)
     if not lowest_port <= number <= _MAX_PORT:
         raise InvalidValueError(f"port: {port!r}; allowed: {lowest_port} to {_MAX_PORT}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
     return Address(host, number)
 
 
@@ -53,9 +56,7 @@ def parse_address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
+    if ":" in host and not host.startswith("["):
         raise InvalidValueError(
             f"address: {text!r}; write an IPv6 address as [{text}]:{DEFAULT_PORT}"
         )

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import betterproto
+import numpy as np
 
 from .errors import InvalidValueError, UnsupportedTypeError
 from .schema import (
@@ -78,22 +79,24 @@ def build_observation(
         state: Goes to ``"observation.state"``.
         images: Image ``"front"`` goes to ``"observation.images.front"``; a key
             that starts with ``"observation."`` is kept.
-        task_description: Goes to ``"task"``.
+        task_description: Goes to ``"task"`` as text.
+
+    State and images become arrays as ``np.asarray`` makes them. Their dtypes are
+    checked when the observation is sent: a policy in this process may take others.
 
     Raises:
         ValueError: Two images get the same key.
-        TypeError: A value is no array of a supported dtype.
     """
     observation: Observation = {}
     if state is not None:
-        observation["observation.state"] = as_wire_array(state, "observation.state")[0]
+        observation["observation.state"] = np.asarray(state)
     for name, image in unique_items(images or {}, "images"):
         key = name if name.startswith("observation.") else _IMAGE_PREFIX + name
         if key in observation:
             raise InvalidValueError(f"images: {name!r} would be {key!r}, which is there already")
-        observation[key] = as_wire_array(image, key)[0]
+        observation[key] = np.asarray(image)
     if task_description is not None:
-        observation["task"] = task_description
+        observation["task"] = str(task_description)
     return observation
 
 

@@ -39,8 +39,11 @@ def unique_items(mapping: Mapping[Any, Any], name: str) -> Iterator[tuple[str, A
         name: What the mapping is, for the error.
 
     Raises:
+        UnsupportedTypeError: It is no mapping.
         InvalidValueError: Two keys are the same text, or a key is no valid text.
     """
+    if not hasattr(mapping, "items"):
+        raise UnsupportedTypeError(f"{name}: a {type(mapping).__name__} is no mapping")
     seen = set()
     for key, value in mapping.items():
         text = str(key)

@@ -53,6 +53,10 @@ def test_an_address_of_another_form_is_an_error_that_says_what_is_allowed(
         parse_address(text)
 
 
+def test_an_ipv6_host_may_stand_in_brackets() -> None:
+    assert check_address("[::1]", 5) == check_address("::1", 5) == ("::1", 5)
+
+
 def test_only_a_server_may_leave_the_port_to_the_system() -> None:
     assert check_address("h", 0, lowest_port=0) == ("h", 0)
     with pytest.raises(InvalidValueError, match="port: 0"):

@@ -138,7 +138,6 @@ def test_an_ipv6_host_goes_without_brackets_here_and_with_brackets_there(sides: 
 
 
 @needs_ipv6
-@pytest.mark.xfail(strict=True, reason="brackets are no part of a host here, which 0.1.1 needs")
 def test_the_brackets_that_the_other_version_needs_are_taken_here_as_well(sides: Sides) -> None:
     peer = sides[OURS].peer
     port = peer.ask("serve", policy="ordinary", host="[::1]")

@@ -63,6 +63,9 @@ DIFFERENCES: dict[str, Difference] = {
     "observations: something with items()": Difference("returned", our_client="TypeError"),
     # All that is no array of a supported dtype is one kind of error.
     "observation: ragged list": Difference("ValueError", our_client="TypeError"),
+    # What is no mapping says so.
+    "kwargs: a list": Difference(_ATTRIBUTE_ERROR, our_client="TypeError"),
+    "kwargs: text": Difference(_ATTRIBUTE_ERROR, our_client="TypeError"),
     # Found before it is sent; a server that cannot parse a request blames the caller.
     "kwargs: 50 lists": Difference(
         "INTERNAL", our_client="ValueError", our_server="INVALID_ARGUMENT"
@@ -130,13 +133,6 @@ def test_a_callers_mistake_has_the_same_status_in_every_pairing(sides: Sides, mi
     assert found == {
         pairing: expected_status(mistake, pairing, found[REFERENCE]) for pairing in PAIRINGS
     }
-
-
-@pytest.mark.xfail(strict=True, reason="our client raises AttributeError, as 0.1.1 does")
-@pytest.mark.parametrize("mistake", ["kwargs: a list", "kwargs: text"])
-def test_kwargs_that_are_no_mapping_are_a_type_error(sides: Sides, mistake: str) -> None:
-    answer = make_mistake(sides, Pairing(OURS, OURS), mistake)
-    assert status_of(answer) == "TypeError"
 
 
 @pytest.mark.parametrize("server", [OURS, THEIRS])

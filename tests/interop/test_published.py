@@ -128,17 +128,9 @@ def test_callers_of_either_receive_the_big_endian_actions_that_we_convert(
     assert answer == {"returned": describe(big_endian_arrays()["float32"].astype("<f4"))}
 
 
-@pytest.mark.xfail(strict=True, reason="our client sends a task that is no text as it is")
-@pytest.mark.parametrize("server", [OURS, THEIRS])
-def test_a_task_that_is_no_text_becomes_text(sides: Sides, server: str) -> None:
-    check_parts(sides, Pairing(OURS, server), "number as task")
-
-
 @each_pairing
 @pytest.mark.parametrize("parts", PARTS)
 def test_parts_become_the_same_observation(sides: Sides, pairing: Pairing, parts: str) -> None:
-    if pairing.client == OURS and parts == "number as task":
-        pytest.skip("a known defect, with a test of its own")
     check_parts(sides, pairing, parts)
 
 
