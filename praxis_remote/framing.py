@@ -53,11 +53,8 @@ class MessageWriter:
         self._offset = 0
         self.remaining = size + _PREFIX.size
 
-    def take(self, size: int) -> bytes | memoryview:
-        """Returns the next ``size`` bytes, or what is left.
-
-        Joins only where a chunk spans segments.
-        """
+    def take(self, size: int) -> list[memoryview]:
+        """Returns the next ``size`` bytes, or what is left, in parts that are not joined."""
         parts: list[memoryview] = []
         wanted = min(size, self.remaining)
         self.remaining -= wanted
@@ -70,7 +67,7 @@ class MessageWriter:
                 self._offset = 0
             wanted -= len(part)
             parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts
 
 
 class MessageReader:
@@ -102,7 +99,7 @@ class MessageReader:
             data = data[missing:]
             if len(self._prefix) == _PREFIX.size:
                 self._begin()
-        if not data:
+        if not len(data):
             return
         end = self._filled + len(data)
         if end > len(self._message):
@@ -112,6 +109,15 @@ class MessageReader:
             )
         self._message[self._filled : end] = data
         self._filled = end
+
+    def space(self, size: int) -> memoryview | None:
+        """Returns where the next bytes belong, None if not so many are missing."""
+        end = self._filled + size
+        return memoryview(self._message)[self._filled : end] if end <= len(self._message) else None
+
+    def filled(self, size: int) -> None:
+        """Takes the news that so many bytes were written there."""
+        self._filled += size
 
     def _begin(self) -> None:
         flag, size = _PREFIX.unpack(self._prefix)

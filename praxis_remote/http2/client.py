@@ -80,11 +80,19 @@ class _ClientCall(Call):
         self._trailers = headers
 
     @override
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         try:
             self._reader.feed(data)
         except RemoteError as error:
             self.fail(_blame_server(error))
+
+    @override
+    def receive_into(self, size: int) -> memoryview | None:
+        return None if self._settled is not None else self._reader.space(size)
+
+    @override
+    def received_into(self, size: int) -> None:
+        self._reader.filled(size)
 
     @override
     def receive_end(self) -> None:

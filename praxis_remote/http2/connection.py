@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Any, cast
 
 from grpclib import protocol as grpclib_protocol
@@ -20,14 +23,14 @@ from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.exceptions import H2Error
+from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
 from ..calls import Headers
 from ..errors import (
     CallCancelledError,
+    DecodeError,
     HandlerError,
     RemoteError,
     RequestRefusedError,
@@ -35,6 +38,8 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import MessageWriter
+from .machine import Chunk, StateMachine
+from .receiving import Receiver
 
 log = logging.getLogger("praxis_remote.http2")
 
@@ -44,8 +49,11 @@ _MAX_FRAME_SIZE = 2**20
 _MAX_STREAMS = 128
 _DEFAULT_WINDOW = 65535
 
-# RFC 9113, sections 4.1 and 6.5: nine bytes, of which the fourth is the kind.
-_FRAME_HEAD, _FRAME_KIND, _SETTINGS_KIND = 9, 3, b"\x04"
+# Below this size one joined write costs less than segments.
+_SCATTER_SIZE = 16 * 1024
+# What one sendmsg takes on every system, and what is copied when the socket is full.
+_MAX_SEGMENTS = 1024
+_PIECE_SIZE = 64 * 1024
 
 # What a connection gets to flush its last frames when it is closed.
 CLOSE_TIMEOUT = 1.0
@@ -92,8 +100,16 @@ class Call(ABC):
         """Takes headers or trailers that came after the first ones of a server's call."""
 
     @abstractmethod
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         """Takes the next part of the message."""
+
+    @abstractmethod
+    def receive_into(self, size: int) -> memoryview | None:
+        """Returns where the next bytes of the message belong, None if they cannot go there."""
+
+    @abstractmethod
+    def received_into(self, size: int) -> None:
+        """Takes the news that so many bytes are there."""
 
     @abstractmethod
     def receive_end(self) -> None:
@@ -152,7 +168,9 @@ class Stream(grpclib_protocol.Stream):
                 self.connection.flush()
                 await self.call.pause()
                 continue
-            chunk = message.take(size)
+            size = min(size, message.remaining)
+            # h2 asks a payload for its length, and for nothing else.
+            chunk = cast("bytes", Chunk(message.take(size), size))
             last = not message.remaining
             self._h2_connection.send_data(self.id, chunk, end_stream=last and trailers is None)
             if last:
@@ -185,10 +203,21 @@ class Stream(grpclib_protocol.Stream):
 
 
 class Connection(grpclib_protocol.Connection):
-    """grpclib's connection, with streams of our own."""
+    """grpclib's connection, with streams of our own, which sends segments unjoined."""
+
+    _connection: StateMachine
+
+    def __init__(
+        self, h2: StateMachine, transport: asyncio.Transport, *, config: Configuration
+    ) -> None:
+        super().__init__(h2, transport, config=config)
+        # Nothing waits in the transport's buffer, into which it would be copied.
+        transport.set_write_buffer_limits(high=0)
+        self._socket = _open_again(transport)
+        self._backlog: deque[memoryview] = deque()
 
     @property
-    def h2(self) -> H2Connection:
+    def h2(self) -> StateMachine:
         """The state machine."""
         return self._connection
 
@@ -201,6 +230,76 @@ class Connection(grpclib_protocol.Connection):
     def create_stream(self, *, stream_id: int | None = None, wrapper: Any = None) -> Stream:
         """Returns a stream; without an id it is one to be opened."""
         return Stream(self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper)
+
+    @override
+    def flush(self) -> None:
+        """Sends what h2 has for the peer, or as much of it as the socket takes."""
+        segments = self._connection.take_segments()
+        if not segments or self.is_closing():
+            return
+        if self._backlog:
+            self._backlog.extend(map(memoryview, segments))
+        elif self._socket is None or sum(map(len, segments)) < _SCATTER_SIZE:
+            self._transport.write(b"".join(segments))
+        else:
+            self._backlog.extend(map(memoryview, segments))
+            self._send_backlog()
+
+    def _send_backlog(self) -> None:
+        assert self._socket is not None
+        backlog = self._backlog
+        while backlog and not self._transport.get_write_buffer_size():
+            try:
+                sent = self._socket.sendmsg(list(islice(backlog, _MAX_SEGMENTS)))
+            except OSError:
+                # Full, or broken: a piece of it makes the transport wait, or find out.
+                self._transport.write(backlog[0][:_PIECE_SIZE])
+                sent = min(len(backlog[0]), _PIECE_SIZE)
+            while sent:
+                first = backlog.popleft()
+                if sent < len(first):
+                    backlog.appendleft(first[sent:])
+                sent -= min(sent, len(first))
+        if backlog:
+            self.write_ready.clear()
+
+    @override
+    def resume_writing(self) -> None:
+        """Called when the transport's buffer is empty."""
+        if self._backlog and not self.is_closing():
+            self._send_backlog()
+        if not self._backlog:
+            super().resume_writing()
+
+    def unsent(self) -> int:
+        """Returns how many bytes the socket has not taken yet."""
+        if self.is_closing():
+            return 0
+        return self._transport.get_write_buffer_size() + sum(map(len, self._backlog))
+
+    @override
+    def close(self) -> None:
+        """Closes, after what was to be sent."""
+        if not self.is_closing() and self._backlog:
+            self._transport.write(b"".join(self._backlog))
+        self._backlog.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        super().close()
+
+
+def _open_again(transport: asyncio.Transport) -> socket.socket | None:
+    """Returns a second handle of a plain socket, to send segments with.
+
+    asyncio's own joins them before Python 3.12, and copies what does not fit.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.get_extra_info("ssl_object") is not None:
+        return None
+    again = socket.socket(fileno=os.dup(sock.fileno()))
+    again.setblocking(False)
+    return again
 
 
 class Processor(grpclib_protocol.EventsProcessor):
@@ -244,9 +343,13 @@ class Processor(grpclib_protocol.EventsProcessor):
         """Returns the calls that are running."""
         return [cast("Stream", stream).call for stream in self.streams.values()]
 
-    def _call(self, event: Any) -> Call | None:
-        stream = self.streams.get(event.stream_id)
+    def find(self, stream_id: int) -> Call | None:
+        """Returns the call of a stream."""
+        stream = self.streams.get(stream_id)
         return None if stream is None else cast("Stream", stream).call
+
+    def _call(self, event: Any) -> Call | None:
+        return self.find(event.stream_id)
 
     @override
     def process_request_received(self, event: events.RequestReceived) -> None:
@@ -336,23 +439,7 @@ class _NoHandler(grpclib_protocol.AbstractHandler):
         """Not used."""
 
 
-class _StateMachine(H2Connection):
-    """h2's state machine, which lets accepted calls finish after a graceful GOAWAY.
-
-    h2's own takes any GOAWAY for the end, and what follows for an error.
-    """
-
-    @override
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[events.Event]]:
-        if frame.error_code:
-            return super()._receive_goaway_frame(frame)
-        event = events.ConnectionTerminated()
-        event.error_code = ErrorCodes.NO_ERROR
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
-
-
-class Protocol(grpclib_protocol.H2Protocol):
+class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     """grpclib's asyncio protocol, with windows and frame size announced at the start.
 
     Attributes:
@@ -379,8 +466,13 @@ class Protocol(grpclib_protocol.H2Protocol):
         self._owner = owner
         self.lost = asyncio.Event()
         self._leaving = False
-        # The first bytes of a server, until they have shown that it speaks HTTP/2.
-        self._opening = bytearray() if client_side else None
+        self._receiver = Receiver(
+            client_side=client_side,
+            max_frame_size=_MAX_FRAME_SIZE,
+            find=lambda stream_id: self.processor.find(stream_id),
+            feed=self._feed,
+            complete=self._complete,
+        )
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -394,8 +486,8 @@ class Protocol(grpclib_protocol.H2Protocol):
         self.processor = Processor(self._owner, self.handler, self.connection)
         self.connection.flush()
 
-    def _start_h2(self) -> H2Connection:
-        h2 = _StateMachine(config=self.h2_config)
+    def _start_h2(self) -> StateMachine:
+        h2 = StateMachine(self.h2_config)
         values = {
             SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
@@ -414,40 +506,40 @@ class Protocol(grpclib_protocol.H2Protocol):
         return h2
 
     @override
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Says where the next bytes from the socket belong."""
+        return self._receiver.buffer()
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
         """Takes bytes from the socket."""
         if self._leaving:
             return
-        if self._opening is not None and not self._check_opening(data):
-            return
         try:
-            super().data_received(data)
+            self._receiver.received(nbytes)
+            self.connection.flush()
+        except (DecodeError, ProtocolError) as error:
+            self.connection.flush()
+            self.processor.close(f"the peer broke the protocol: {error}")
         except Exception:
             # It shall cost this connection, and not more.
             log.exception("closing a connection after an unforeseen error")
             self.processor.close("an unforeseen error; see the log of the process")
 
-    def _check_opening(self, data: bytes) -> bool:
-        """Closes when a server's first frame is no SETTINGS frame.
+    def _feed(self, data: memoryview) -> None:
+        for event in self.connection.feed(bytes(data)):
+            self.processor.process(event)
 
-        h2 would take "HTTP/1.1" for the head of a frame of 4.7 MB, and wait for it.
-        """
-        assert self._opening is not None
-        self._opening += data[:_FRAME_HEAD]
-        kind = self._opening[_FRAME_KIND : _FRAME_KIND + 1]
-        if kind and kind != _SETTINGS_KIND:
-            text = bytes(self._opening[:_FRAME_HEAD])
-            self.processor.close(f"its first bytes were {text!r}")
-            return False
-        if kind:
-            self._opening = None
-        return True
+    def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:
+        for event in self.connection.h2.receive_payload(stream_id, size, end_stream=end_stream):
+            self.processor.process(event)
 
     @override
     def resume_writing(self) -> None:
         """Called by the transport when its buffer has drained."""
         super().resume_writing()
-        self.processor.wake_calls()
+        if self.connection.write_ready.is_set():
+            self.processor.wake_calls()
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -467,11 +559,6 @@ class Protocol(grpclib_protocol.H2Protocol):
             if transport.can_write_eof():
                 transport.write_eof()
 
-    def unsent(self) -> int:
-        """Returns how many bytes the socket has not taken yet."""
-        closing = self.connection.is_closing()
-        return 0 if closing else self.connection.transport.get_write_buffer_size()
-
     def _say_goodbye(self) -> bool:
         if self.connection.is_closing():
             return False
@@ -488,7 +575,7 @@ class Protocol(grpclib_protocol.H2Protocol):
             return
         transport = self.connection.transport
         sock = transport.get_extra_info("socket")
-        flushed = not transport.get_write_buffer_size()
+        flushed = not self.connection.unsent()
         self.processor.close(reason, patience)
         if sock is not None and flushed:
             with suppress(OSError):

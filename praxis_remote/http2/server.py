@@ -114,13 +114,21 @@ class ServerCall(Call):
         """Trailers of a request mean nothing."""
 
     @override
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         if self._error is None:
             try:
                 self._reader.feed(data)
             except RemoteError as error:
                 self._error = error
                 self.wake()
+
+    @override
+    def receive_into(self, size: int) -> memoryview | None:
+        return None if self._error is not None else self._reader.space(size)
+
+    @override
+    def received_into(self, size: int) -> None:
+        self._reader.filled(size)
 
     @override
     def receive_end(self) -> None:
@@ -277,7 +285,7 @@ class Listener:
         if grace > 0:
             for protocol in protocols:
                 protocol.leave()
-            await _wait_lost([p for p in protocols if p.unsent()], end - loop.time())
+            await _wait_lost([p for p in protocols if p.connection.unsent()], end - loop.time())
             await _wait_lost(protocols, CLOSE_TIMEOUT)
         for protocol in protocols:
             protocol.close("the server is shutting down")
