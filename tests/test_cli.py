@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 
 from praxis_remote import Observation, PolicyClient, PolicyServer, __version__, cli
+from praxis_remote.cli import serve
 from praxis_remote.errors import UnavailableError
 from praxis_remote.schema import include_path
 
@@ -470,7 +471,7 @@ def test_serve_gives_up_the_last_call_on_a_second_signal(
         # It leaves the process by os._exit where the policy still works on the call,
         # which the process tests show; here the call itself is all that is waited for.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cli, "_leave", lambda: None)
+            patch.setattr(serve, "leave", lambda: None)
             assert cli.main(["serve", f"{__name__}:Held", "--port", str(port)]) == 0
     finally:
         logging.getLogger("praxis_remote").removeHandler(watch)
