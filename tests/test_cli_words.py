@@ -39,7 +39,6 @@ def test_a_word_at_the_edge_of_its_range_is_taken(
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        (words.host, ""),
         (words.port, "-1"),
         (words.port, "65536"),
         (words.port, "²"),
