@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from praxis_remote.cli.loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
 from praxis_remote.errors import InvalidValueError
-from praxis_remote.loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
 
 METHODS = """
     def predict_action(self, observations, *, policy_kwargs=None): ...

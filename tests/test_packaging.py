@@ -278,9 +278,6 @@ def test_the_installed_wheel_passes_the_core_tests_outside_of_the_checkout(
 
 
 @pytest.mark.registry
-@pytest.mark.skipif(
-    not (ROOT / "praxis_remote" / "cli.py").is_file(), reason="there is no command yet"
-)
 def test_the_installed_command_runs(wheel_venv: Path, tmp_path: Path) -> None:
     command = wheel_venv / "bin" / "praxis-remote"
     assert "praxis-remote" in run([command, "--help"], tmp_path)

@@ -5,8 +5,8 @@
 """Finds a policy by its name in the user's code, and makes it.
 
 What the user's code raises on the way is told in one line; the exception itself is
-the error's ``__cause__``, for those who want its traceback. Nothing here knows a
-server, a thread or a command line.
+the error's ``__cause__``, for those who want its traceback. Nothing here listens,
+prints, or knows on which thread it runs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import NamedTuple, cast
 
-from .errors import InvalidValueError
-from .protocol import PolicyHandler
-from .server import check_handler
+from ..errors import InvalidValueError
+from ..protocol import PolicyHandler
+from ..server import check_handler
 
 __all__ = ["KwargsRefusedError", "LoadError", "PolicyCodeError", "Target", "load"]
 

@@ -1,0 +1,196 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command that serves a policy, from its options to its exit."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import atexit
+import errno
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..address import DEFAULT_PORT, Address, check_address
+from ..protocol import PolicyHandler
+from ..scheduler import Scheduler
+from ..server import PolicyServer, bind
+from . import words
+from .errors import CommandError, UsageError
+from .loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
+from .options import add_command, add_kwarg, add_max_message_size, add_option
+from .output import say
+from .signals import ignore_signals, killed_by_signals, leave, on_stop_signals
+
+__all__ = ["add_serve"]
+
+log = logging.getLogger("praxis_remote.cli")
+
+# A terminal and a supervisor may both send theirs for one wish to stop.
+_TOGETHER = 0.5
+
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_DESCRIPTION = """\
+Serve a policy: an object with the methods predict_action, reset and model_info.
+
+TARGET is MODULE:NAME, both with dots if need be. NAME is a class or a function, which
+is called with the --kwarg arguments, or an object that is a policy already. It is
+imported from the current folder or from what is installed. The policy is imported,
+made and called on one and the same thread, as GPU and renderer contexts need it.
+
+The one line on stdout is "serving CLASS on HOST:PORT"; from then on clients can
+connect. Everything else is logged to stderr.
+"""
+
+_EPILOG = """\
+examples:
+  praxis-remote serve my_mod:MyPolicy
+  praxis-remote serve my_mod:make_policy --kwarg path=/x/y.pt --kwarg scale=2.0
+  praxis-remote serve my_pkg.my_mod:Outer.Inner --host 0.0.0.0 --port 0
+
+stopping:
+  SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls get
+  --grace seconds, and the exit code is 0. Another signal, from half a second later
+  on, stops at once; the callers get UNAVAILABLE, and the exit code is 0 as well.
+  While the policy still loads, either signal kills the process, as it would without
+  a handler: a shell shows 130 or 143.
+
+exit codes:
+  0    stopped by a signal while serving
+  1    the policy cannot be loaded or the port not be used; one line on stderr says why
+  2    the command line is wrong
+"""
+
+_NEXT_AFTER_ERRNO: dict[int, str] = {
+    errno.EADDRINUSE: "stop what listens there, or choose another --port (0 lets the system pick)",
+    errno.EACCES: "ports below 1024 take privileges; choose another --port",
+    errno.EADDRNOTAVAIL: "give --host an address of this machine, or 0.0.0.0 for all of them",
+}
+
+
+def add_serve(commands: Any) -> None:
+    """Adds the command."""
+    parser = add_command(commands, "serve", _serve, "serve a policy", _DESCRIPTION, _EPILOG)
+    add_option(parser, "target", Target.parse, metavar="TARGET", help="the policy, as MODULE:NAME")
+    text = "the interface to listen on; 0.0.0.0 or :: for all, %(default)s by default"
+    add_option(parser, "--host", words.host, default="127.0.0.1", help=text)
+    text = "0 lets the system pick one; %(default)s by default"
+    add_option(parser, "--port", words.port, default=DEFAULT_PORT, help=text)
+    add_kwarg(parser, "for the class or function")
+    add_max_message_size(parser)
+    text = "what running calls get to finish when the server stops; %(default)g by default"
+    add_option(parser, "--grace", words.grace, default=10.0, metavar="SECONDS", help=text)
+    text = "of everything that is logged to stderr; %(default)s by default"
+    parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    kwargs = words.as_mapping(arguments.kwarg)
+    _log_to_stderr(arguments.log_level)
+    _import_from_current_folder()
+    # Registered before the policy's own exit hooks, it runs after them.
+    atexit.register(ignore_signals)
+    scheduler = Scheduler()
+    with killed_by_signals():
+        server, name = _make_server(arguments, kwargs, scheduler)
+    asyncio.run(_serve_until_signalled(server, name, arguments.grace))
+    if not scheduler.idle:
+        log.warning("leaving although the policy still works on a call that was given up")
+        leave()
+    return 0
+
+
+def _make_server(
+    arguments: argparse.Namespace, kwargs: Mapping[str, object], scheduler: Scheduler
+) -> tuple[PolicyServer, str]:
+    address = check_address(arguments.host, arguments.port, lowest_port=0)
+    # Loading may take minutes, after which is no time to learn that the port is taken.
+    _check_can_listen(address)
+    handler = _load_on(scheduler, arguments.target, kwargs)
+    with _advice_on_address():
+        server = PolicyServer(
+            handler,
+            host=address.host,
+            port=address.port,
+            max_message_size=arguments.max_message_size,
+            scheduler=scheduler,
+        )
+    return server, type(handler).__name__
+
+
+def _check_can_listen(address: Address) -> None:
+    with _advice_on_address():
+        bind(address).close()
+
+
+@contextmanager
+def _advice_on_address() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = _NEXT_AFTER_ERRNO.get(error.errno or 0, "check --host and --port")
+        raise CommandError(f"{error.strerror}; {advice}") from error
+
+
+def _load_on(scheduler: Scheduler, target: Target, kwargs: Mapping[str, object]) -> PolicyHandler:
+    """Returns the policy, imported and made on the thread that will run it."""
+    log.debug("loading %s", target)
+    begun = time.monotonic()
+    try:
+        handler = scheduler.call(lambda: load(target, kwargs))
+    except KwargsRefusedError as error:
+        raise UsageError(str(error)) from error
+    except PolicyCodeError as error:
+        log.debug("the traceback", exc_info=error.__cause__)
+        raise CommandError(f"{error}; for its traceback add --log-level debug") from error
+    except LoadError as error:
+        raise CommandError(str(error)) from error
+    log.info("loaded %s in %.1f s", type(handler).__name__, time.monotonic() - begun)
+    return handler
+
+
+async def _serve_until_signalled(server: PolicyServer, name: str, grace: float) -> None:
+    stop = on_stop_signals()
+    serving = asyncio.create_task(server.serve_async())
+    say(f"serving {name} on {server.address}")
+    await _first_of(serving, stop)
+    server.request_stop(grace=grace)
+    log.info("stopping: no new calls are taken, running ones get %g s", grace)
+    await asyncio.wait({serving}, timeout=_TOGETHER)
+    if not serving.done():
+        stop.clear()
+        log.info("waiting for calls to finish; SIGINT or SIGTERM once more stops at once")
+        await _first_of(serving, stop)
+    if not serving.done():
+        log.warning("stopping at once")
+        serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Returns when the task has ended or the event is set."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=_LOG_FORMAT)
+    # It tells of every header of every call.
+    logging.getLogger("hpack").setLevel(logging.INFO)
+
+
+def _import_from_current_folder() -> None:
+    """Lets the installed script find what ``python -m`` finds."""
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a word of the command line stands for: an address, a size, a time, an argument.
+
+Each reader takes a text and raises ValueError, whose text says what to write instead.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from ..address import check_address
+from ..types import PolicyKwargValue
+from .errors import UsageError
+
+__all__ = ["as_mapping", "grace", "host", "kwarg", "port", "size", "timeout"]
+
+
+def host(text: str) -> str:
+    """Reads what to listen on."""
+    return check_address(text, 0, lowest_port=0).host
+
+
+def port(text: str) -> int:
+    """Reads a port to listen on; 0 lets the system pick one."""
+    return check_address("any", _whole_number(text), lowest_port=0).port
+
+
+def size(text: str) -> int:
+    """Reads a number of bytes."""
+    if (number := _whole_number(text)) < 1:
+        raise ValueError(f"{text!r}; give a number of bytes, at least 1")
+    return number
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def grace(text: str) -> float:
+    """Reads seconds that have an end."""
+    if not 0 <= (seconds := _seconds(text)) < math.inf:
+        raise ValueError(f"{text!r}; give seconds, 0 or more")
+    return seconds
+
+
+def timeout(text: str) -> float:
+    """Reads seconds in which something can be done."""
+    if not (seconds := _seconds(text)) > 0:
+        raise ValueError(f"{text!r}; give seconds, more than 0, or inf for no limit")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number of seconds") from None
+
+
+def kwarg(text: str) -> tuple[str, PolicyKwargValue]:
+    """Reads ``NAME=VALUE``; the value is text where it is no JSON."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"{text!r}; write NAME=VALUE")
+    try:
+        parsed: PolicyKwargValue = json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return name, value
+    return name, parsed
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON, although Python reads it")
+
+
+def as_mapping(kwargs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns arguments by their names.
+
+    Raises:
+        UsageError: One was given twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in kwargs:
+        if name in found:
+            raise UsageError(f"argument --kwarg: {name} is given twice; give it once")
+        found[name] = value
+    return found

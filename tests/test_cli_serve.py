@@ -1,0 +1,271 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""A policy is loaded and served, and what keeps it from being so is one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import ERROR, TIMEOUT, fails, free_port
+from processes import POLICIES, Gate, Start, predict_at_gate
+
+from praxis_remote import Observation, PolicyClient, cli
+from praxis_remote.cli import serve
+from praxis_remote.errors import UnavailableError
+
+
+def test_the_policy_is_imported_made_and_called_on_one_thread_with_its_arguments(
+    start: Start,
+) -> None:
+    process = start(
+        *["serve", "policies:Policy", "--port", "0", "--kwarg", "scale=2.0"],
+        *["--kwarg", "path=/x/y.pt", "--kwarg", "mode=fast", "--kwarg", "flags=[true, null]"],
+    )
+    with process.client() as client:
+        assert client.wait_ready(TIMEOUT) == (
+            "{'scale': 2.0, 'path': '/x/y.pt', 'mode': 'fast', 'flags': [True, None]} "
+            "on 1 thread, main: False"
+        )
+        client.predict_action([{"x": 1}])
+    process.send(signal.SIGTERM)
+    assert process.end() == 0
+    log = "\n".join(process.err.all)
+    assert re.search(r"^[-\d]+ [:,\d]+ INFO +my.policy: predicting \['x'\]$", log, re.M), log
+
+
+def test_calls_that_outlast_the_grace_are_given_up_and_the_exit_code_is_0(
+    start: Start, gate: Gate, pool: ThreadPoolExecutor
+) -> None:
+    process = start("serve", "policies:Policy", "--port", "0", "--grace", "0.01")
+    with process.client() as client:
+        call = predict_at_gate(client, gate, pool)
+        process.send(signal.SIGTERM)
+        with pytest.raises(UnavailableError, match="shutting down"):
+            call.result(TIMEOUT)
+    assert process.end() == 0
+
+
+def test_the_installed_script_imports_from_the_current_folder(start: Start, tmp_path: Path) -> None:
+    script = tmp_path / "bin" / "praxis-remote"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom praxis_remote.cli import main\nsys.exit(main())\n")
+    process = start("serve", "policies:Policy", "--port", "0", program=[str(script)])
+    process.client().close()
+    process.send(signal.SIGTERM)
+    assert process.end() == 0
+
+
+def test_what_the_policy_s_code_raises_is_one_line_with_its_place(
+    start: Start, tmp_path: Path
+) -> None:
+    process = start("serve", "policies:Outer.Broken", "--port", "0")
+    assert process.end() == 1
+    place = POLICIES.splitlines().index('            raise RuntimeError("no weights")') + 1
+    assert process.err.all == [
+        f"{ERROR}policies:Outer.Broken: calling Outer.Broken failed with RuntimeError: no weights, "
+        f"raised at {tmp_path / 'policies.py'}:{place}; for its traceback add --log-level debug"
+    ]
+
+
+def test_what_the_policy_s_code_raises_has_a_traceback_on_demand(start: Start) -> None:
+    process = start("serve", "policies:Outer.Broken", "--port", "0", "--log-level", "debug")
+    assert process.process.wait(TIMEOUT) == 1
+    log = process.err.rest()
+    assert "Traceback (most recent call last):" in log
+    assert log[-2] == "RuntimeError: no weights"
+    assert log[-1].startswith(ERROR)
+
+
+class Held:
+    """A policy that waits in predict_action for the test."""
+
+    reached = threading.Event()
+    go_on = threading.Event()
+
+    def predict_action(self, _: Sequence[Observation], **__: object) -> Any:
+        self.reached.set()
+        assert self.go_on.wait(TIMEOUT)
+        return np.zeros(1)
+
+    def reset(self) -> None: ...
+
+    def model_info(self) -> str:
+        return "held"
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undoes what ``serve`` does to the process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    level = logging.getLogger("hpack").level
+    Held.reached.clear()
+    Held.go_on.clear()
+    yield
+    logging.getLogger("hpack").setLevel(level)
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@contextmanager
+def held_call(port: int, pool: ThreadPoolExecutor) -> Iterator[Future[Any]]:
+    """A call that the policy works on, once one is served there."""
+    with PolicyClient("127.0.0.1", port, timeout=TIMEOUT) as client:
+        client.wait_ready(TIMEOUT)
+        call = pool.submit(client.predict_action, [{"a": 1}])
+        assert Held.reached.wait(TIMEOUT)
+        yield call
+
+
+@pytest.mark.usefixtures("here")
+def test_serve_returns_0_once_the_last_call_is_done(
+    pool: ThreadPoolExecutor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+
+    def use() -> Any:
+        with held_call(port, pool) as call:
+            os.kill(os.getpid(), signal.SIGTERM)
+            Held.go_on.set()
+            return call.result(TIMEOUT)
+
+    used = pool.submit(use)
+    assert cli.main(["serve", f"{__name__}:Held", "--port", str(port)]) == 0
+    assert used.result(TIMEOUT).shape == (1,)
+    assert capsys.readouterr().out == f"serving Held on 127.0.0.1:{port}\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_serve_gives_up_the_last_call_on_a_second_signal(
+    pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    asked_for_more = threading.Event()
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "once more" in record.getMessage():
+                asked_for_more.set()
+
+    def use() -> None:
+        with held_call(port, pool) as call:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked_for_more.wait(TIMEOUT)
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(UnavailableError):
+                call.result(TIMEOUT)
+            Held.go_on.set()
+
+    caplog.set_level(logging.INFO, "praxis_remote")
+    watch = Watch()
+    logging.getLogger("praxis_remote").addHandler(watch)
+    used = pool.submit(use)
+    try:
+        # It leaves the process by os._exit where the policy still works on the call,
+        # which the process tests show; here the call itself is all that is waited for.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(serve, "leave", lambda: None)
+            assert cli.main(["serve", f"{__name__}:Held", "--port", str(port)]) == 0
+    finally:
+        logging.getLogger("praxis_remote").removeHandler(watch)
+    used.result(TIMEOUT)
+    assert "stopping at once" in caplog.text
+
+
+@pytest.mark.usefixtures("here")
+def test_a_port_in_use_is_found_before_the_policy_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        said = fails(capsys, 1, "serve", "not_there_at_all:X", "--port", str(port))
+    assert said == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "stop what listens there, or choose another --port (0 lets the system pick)"
+    )
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("no such host", "cannot resolve the host 'no such host'"),
+        ("192.0.2.1", "cannot listen on 192.0.2.1:0: Cannot assign requested address"),
+    ],
+)
+def test_a_host_that_is_not_here_is_told_with_what_to_give(
+    capsys: pytest.CaptureFixture[str], host: str, said: str
+) -> None:
+    line = fails(capsys, 1, "serve", "mod:X", "--host", host, "--port", "0")
+    assert line.startswith(said)
+    assert line.endswith("give --host an address of this machine, or 0.0.0.0 for all of them")
+
+
+POLICY_OBJECT = Held()
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["no_such_mod:X"], 1, "No module named 'no_such_mod'; run this in the folder"),
+        ([f"{__name__}:Hold"], 1, "has no Hold; did you mean Held?"),
+        (["collections:OrderedDict"], 1, "lacks predict_action, reset, model_info"),
+        (["re:compile"], 1, "missing 1 required positional argument: 'pattern'"),
+        ([f"{__name__}:POLICY_OBJECT", "--kwarg", "a=1"], 2, "is made already and takes no arg"),
+    ],
+)
+def test_a_target_that_cannot_be_served_is_one_line(
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    assert said in fails(capsys, code, "serve", *words, "--port", "0")
+
+
+class Broken(Held):
+    """A policy without weights."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no weights")
+
+
+@pytest.mark.usefixtures("here")
+def test_the_traceback_of_the_policy_s_code_is_logged_for_debugging(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "praxis_remote")
+    said = fails(capsys, 1, "serve", f"{__name__}:Broken", "--port", "0")
+    assert re.search(
+        r"RuntimeError: no weights, raised at .*test_cli_serve.py:\d+; for its trace", said
+    )
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert record.levelno == logging.DEBUG
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], RuntimeError)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_current_folder_is_importable(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
+    (tmp_path / "only_here.py").write_text("x = 1")
+    said = fails(capsys, 1, "serve", "only_here:y", "--port", "0")
+    monkeypatch.delitem(sys.modules, "only_here")
+    assert f"the module only_here ({tmp_path / 'only_here.py'}) has no y" in said
