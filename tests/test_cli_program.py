@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from command import ERROR, ROOT, TIMEOUT, fails
 from processes import Start
 
-from praxis_remote import __version__, cli
+from praxis_remote import PolicyClient, __version__, cli
 
 PREDICT = ["predict", "h", "--json", "{}"]
 
@@ -65,6 +66,17 @@ def test_ctrl_c_while_the_input_is_read_is_one_line(start: Start, tmp_path: Path
         process.send(signal.SIGINT)
         assert process.end() == 130
     assert process.err.all == [f"{ERROR}interrupted"]
+
+
+def test_an_interrupted_command_exits_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A signal would interrupt what measures coverage, too, and end it.
+    def interrupted(_: PolicyClient) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PolicyClient, "health_check", interrupted)
+    assert fails(capsys, 130, "health", "h:1") == "interrupted"
 
 
 @pytest.mark.parametrize("words", [["-h"], *([name, "-h"] for name in ("serve", "predict"))])
