@@ -60,6 +60,11 @@ class Channel:
         if self._closed:
             raise CallCancelledError("the client was closed; make a new one", str(self.address))
         task = self._attempt()
+        if task.done() and task.result().has_news():
+            # A loop that was not driven meanwhile learns here that the server has gone.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task = self._attempt()
         if not task.done():
             # Not wait_for: others wait for the same attempt.
             patience = None if deadline is None else max(0.0, deadline.remaining())

@@ -161,12 +161,17 @@ class PolicyClient:
         self._finalizer()
 
     def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return (self._portal or self._open_portal()).run(function)
+        portal = self._portal
+        if portal is None or portal.broken:
+            portal = self._open_portal()
+        return portal.run(function)
 
     def _open_portal(self) -> Portal:
         with self._lock:
             if self._closed:
                 raise CallCancelledError("the client was closed; make a new one", self.address)
+            if self._portal is not None and self._portal.broken:
+                self._portal = None
             if self._portal is None:
                 self._portal = Portal()
                 # Without a reference to self, which would keep this client alive.

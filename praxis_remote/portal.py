@@ -2,19 +2,21 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""How callers without an event loop run coroutines: a loop on a thread of its own.
+"""How callers without an event loop run coroutines: the calling thread drives a loop.
 
-It does not matter which thread calls, or whether a loop runs in it already, as in a
-notebook.
+No thread is changed for a call, which would cost more than a small call itself. Of
+several threads one drives and carries the others' coroutines along; when its own is
+done, it hands the loop on to one that still waits. A thread in which a loop runs
+already, as in a notebook, has another thread call for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import signal
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from .errors import CallCancelledError
@@ -23,87 +25,203 @@ T = TypeVar("T")
 
 
 class _Call(Generic[T]):
-    """A coroutine on its way through the loop; its caller may be interrupted at any point."""
+    """A coroutine that a thread waits for."""
 
-    def __init__(
-        self, function: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._function = function
-        self._loop = loop
-        self._task: asyncio.Task[T] | None = None
-        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._wakeup = threading.Event()
+        self.task: asyncio.Task[T] | None = None
+        self.abandoned = False
+        self.lost = False
+        self.shall_drive = False
 
-    def begin(self) -> None:
-        """Runs in the loop, first."""
-        self._task = self._loop.create_task(self._function())
-        self._task.add_done_callback(self._settle)
-
-    def _settle(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
-            self.outcome.set_exception(CallCancelledError("the client was closed"))
-        elif (error := task.exception()) is not None:
-            self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(task.result())
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts the coroutine; runs in the loop, or while nobody drives it."""
+        if not self.abandoned:
+            self.task = loop.create_task(self._function())
+            self.task.add_done_callback(lambda _: self._wakeup.set())
 
     def abandon(self) -> None:
-        """Runs in the loop, when the caller has gone."""
-        if self._task is not None:
-            self._task.cancel()
+        """Cancels the coroutine; runs in the loop, or while nobody drives it."""
+        self.abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def lose(self) -> None:
+        """Ends the waiting for a loop that is no more."""
+        self.lost = True
+        self._wakeup.set()
+
+    def ask_to_drive(self) -> None:
+        """Hands the loop on to the thread of this call."""
+        self.shall_drive = True
+        self._wakeup.set()
+
+    def wait(self) -> None:
+        """Waits for the end, or until the thread shall drive."""
+        self._wakeup.wait()
+        self._wakeup.clear()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        return self.lost or (self.task is not None and self.task.done())
+
+    def outcome(self) -> T:
+        """Returns what the coroutine returned, or raises what it raised."""
+        if self.task is None or not self.task.done() or self.task.cancelled():
+            raise CallCancelledError("the client was closed")
+        return self.task.result()
 
 
 class Portal:
-    """An event loop on a thread of its own."""
+    """An event loop that is driven by those who call."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        # Guards the step to closing, after which no coroutine may be handed over.
-        self._lock = threading.Lock()
+        # Guards what follows. Never held while the loop runs.
+        self._changed = threading.Condition()
+        self._calls: list[_Call[Any]] = []
+        self._driven = False
         self._closing = False
-        # A daemon, so that a client that nobody closed does not keep the process alive.
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="praxis-remote-client", daemon=True
-        )
-        self._thread.start()
+        self.broken = False
 
     def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Runs a coroutine to its end. An exception in this thread, such as Ctrl-C, cancels it.
+        """Runs a coroutine to its end. Ctrl-C in the calling thread cancels it.
 
         Raises:
             Exception: Whatever the coroutine raises.
             CallCancelledError: The portal was closed.
         """
-        # Made before the try: Ctrl-C may come between any two steps in it.
-        call = _Call(function, self._loop)
+        if self._closing or self.broken:
+            raise CallCancelledError("the client was closed; make a new one")
+        return self._run(_Call(function))
+
+    def _run(self, call: _Call[T]) -> T:
+        if asyncio._get_running_loop() is not None:
+            return self._run_elsewhere(call)
+        with self._deferring_ctrl_c(call):
+            try:
+                self._enter(call)
+                while not call.done:
+                    if call.shall_drive:
+                        self._drive(call)
+                    else:
+                        call.wait()
+            finally:
+                self._leave(call)
+        return call.outcome()
+
+    def _enter(self, call: _Call[Any]) -> None:
+        with self._changed:
+            self._calls.append(call)
+            if self._driven:
+                self._loop.call_soon_threadsafe(call.begin, self._loop)
+            else:
+                # In this order: who shall drive hands the loop on whatever happens.
+                call.shall_drive = True
+                self._driven = True
+                call.begin(self._loop)
+
+    def _drive(self, call: _Call[Any]) -> None:
+        """Drives the loop until the call is done."""
         try:
-            with self._lock:
-                if self._closing:
-                    raise CallCancelledError("the client was closed; make a new one")
-                self._loop.call_soon_threadsafe(call.begin)
-            return call.outcome.result()
-        except BaseException:
-            if not call.outcome.done():
-                with suppress(RuntimeError):  # the loop is closed
-                    self._loop.call_soon_threadsafe(call.abandon)
+            if call.task is None:
+                # The loop was handed on before it had begun the call.
+                self._loop.call_soon(self._loop.stop)
+                self._loop.run_forever()
+            else:
+                self._loop.run_until_complete(call.task)
+        except (KeyboardInterrupt, SystemExit):
+            # A signal handler raised in the midst of the loop, in which nothing can
+            # be relied on any more.
+            self._break()
             raise
+        except BaseException:
+            if not call.done:
+                self._break()
+                raise
+            # What the call itself raised, which `outcome` raises.
+
+    def _leave(self, call: _Call[Any]) -> None:
+        with self._changed:
+            self._calls.remove(call)
+            if self.broken:
+                return
+            if not call.done:
+                self._loop.call_soon_threadsafe(call.abandon)
+            if call.shall_drive:
+                waiting = next((other for other in self._calls if not other.done), None)
+                if waiting is not None:
+                    waiting.ask_to_drive()
+                else:
+                    self._driven = False
+                    self._changed.notify_all()
+
+    def _break(self) -> None:
+        with self._changed:
+            self.broken = True
+            for call in self._calls:
+                call.lose()
+            self._changed.notify_all()
+
+    def _run_elsewhere(self, call: _Call[T]) -> T:
+        """Runs a call for a thread in which another loop runs."""
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._run(call)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="praxis-remote-client", daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        except BaseException:
+            self._loop.call_soon_threadsafe(call.abandon)
+            raise
+        if errors:
+            raise errors[0]
+        return call.outcome()
+
+    @contextmanager
+    def _deferring_ctrl_c(self, call: _Call[Any]) -> Iterator[None]:
+        """Has Ctrl-C cancel the call; raised at once it would tear the loop apart.
+
+        A handler of the program's own stays in its place.
+        """
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            yield
+            return
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+            self._loop.call_soon_threadsafe(call.abandon)
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if interrupted:
+                raise KeyboardInterrupt
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs one more coroutine, cancels the others, and ends loop and thread."""
-        with self._lock:
-            if self._closing:
+        """Runs one more coroutine, which shall end the others, and closes the loop."""
+        with self._changed:
+            if self._closing or self.broken:
                 return
             self._closing = True
         try:
-            asyncio.run_coroutine_threadsafe(self._finish(last), self._loop).result()
+            self._run(_Call(last))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+            with self._changed:
+                self._changed.wait_for(lambda: self.broken or not self._driven)
             self._loop.close()
-
-    @staticmethod
-    async def _finish(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await last()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

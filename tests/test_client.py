@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import pytest
 from faces import Face
+from http2_peers import Peer, RawServer
+from test_http2 import answer
 
 from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer, current_request
 from praxis_remote.errors import (
@@ -406,14 +408,15 @@ def test_a_pickled_client_calls_the_same_server_with_the_same_options(kind: type
 
 
 def test_a_client_that_nobody_closed_is_closed_with_its_last_reference() -> None:
-    with PolicyServer(RecordingHandler(), port=0) as server:
+    def script(peer: Peer) -> None:
+        answer(peer)
+        peer.wait_closed()
+
+    with RawServer(script) as server:  # which waits for the end of the script
         client = PolicyClient("127.0.0.1", server.port, timeout=WAIT)
         client.health_check()
-        (thread,) = [t for t in threading.enumerate() if t.name == "praxis-remote-client"]
         del client
         gc.collect()
-        thread.join(WAIT)
-        assert not thread.is_alive()
 
 
 def test_it_works_where_an_event_loop_runs_already_as_in_a_notebook() -> None:

@@ -212,6 +212,10 @@ class ClientConnection(Owner):
         for call in self._queue:
             call.fail(UnavailableError(reason))
 
+    def has_news(self) -> bool:
+        """Tells whether the peer has sent or closed since the loop last looked."""
+        return self._protocol.connection.has_news()
+
     def _close_if_left(self) -> None:
         """Closes a connection that takes no new calls, once it carries none."""
         if not self.usable and not self._protocol.processor.streams:

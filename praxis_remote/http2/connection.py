@@ -271,6 +271,18 @@ class Connection(grpclib_protocol.Connection):
         if not self._backlog:
             super().resume_writing()
 
+    def has_news(self) -> bool:
+        """Tells whether there is something to read, or the peer has closed."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def unsent(self) -> int:
         """Returns how many bytes the socket has not taken yet."""
         if self.is_closing():
