@@ -26,7 +26,17 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
 
+from praxis_remote import errors, schema
 from praxis_remote.schema import include_path
+from praxis_remote.wire import read_message, write_message
+
+MESSAGES = [
+    getattr(schema, name)
+    for name in schema.__all__
+    if isinstance(getattr(schema, name), type)
+    and issubclass(getattr(schema, name), betterproto.Message)
+]
+"""Our class for each message of the schema."""
 
 DTYPES = {"f4": 1, "f8": 2, "i4": 3, "i8": 4, "u1": 5, "b1": 6}
 
@@ -91,6 +101,30 @@ def has_wide_map(message: betterproto.Message) -> bool:
     """Tells whether a message of ours may be written in more than one order."""
     values = (value for inner in messages_in(message) for value in vars(inner).values())
     return any(isinstance(value, dict) and len(value) > 1 for value in values)
+
+
+def has_unknown(message: betterproto.Message) -> bool:
+    """Tells whether a message of ours, or one in it, keeps fields that the schema lacks."""
+    return any(vars(inner)["_unknown_fields"] for inner in messages_in(message))
+
+
+def check_like_protobuf(cls: type[betterproto.Message], data: bytes) -> bool:
+    """Holds our reader to Google's verdict and meaning; returns the verdict."""
+    theirs = google_parse(cls, data)
+    try:
+        ours = read_message(cls, data)
+    except errors.DecodeError:
+        assert theirs is None, f"only we reject {data.hex()}"
+        return False
+    assert theirs is not None, f"only protobuf rejects {data.hex()}"
+    written, expected = write_message(ours), google_bytes(theirs)
+    if written != expected:
+        # An entry that is kept as an unknown field holds maps in upb's own order.
+        again = google_parse(cls, written)
+        assert again is not None
+        assert expected in (google_bytes(again), written) or sorted(written) == sorted(expected)
+        assert has_wide_map(ours) or has_unknown(ours), data.hex()
+    return True
 
 
 # ---------------------------------------------------------------- values
