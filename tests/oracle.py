@@ -7,6 +7,8 @@
 Its classes are made from the ``.proto`` when first asked for, in a descriptor pool
 of their own, so that they never meet another copy of the schema in this process.
 The functions that fill and read its messages share no code with the package.
+
+Below it stands the second judge: the typed path, which the direct one has to equal.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import functools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,17 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
+from strategies import Request, bits
 
 from praxis_remote import errors, schema
-from praxis_remote.schema import include_path
+from praxis_remote.codec import (
+    PredictCall,
+    Segments,
+    decode_predict_request,
+    encode_predict_request,
+)
+from praxis_remote.schema import PredictRequest, PredictResponse, include_path
+from praxis_remote.serialization import decode_numpy_array, decode_request, encode_request
 from praxis_remote.wire import read_message, write_message
 
 MESSAGES = [
@@ -219,3 +229,68 @@ def _get_value(message: Any) -> Any:
     if kind == "struct_value":
         return {key: _get_value(item) for key, item in message.struct_value.fields.items()}
     return getattr(message, kind)
+
+
+# ---------------------------------------------------------------- the typed path
+
+
+def joined(segments: Segments) -> bytearray:
+    """Returns a message as it arrives."""
+    return bytearray(b"".join(segments))
+
+
+def encoded(request: Request) -> bytearray:
+    """Returns a request's bytes as the direct path writes them."""
+    return joined(encode_predict_request(*request))
+
+
+def typed_bytes(request: Request) -> bytes:
+    """Returns a request's bytes as the typed path writes them."""
+    return write_message(
+        encode_request(
+            request.observations,
+            policy_kwargs=request.policy_kwargs,
+            episode_ids=request.episode_ids,
+        )
+    )
+
+
+def typed_decode(data: bytes) -> PredictCall:
+    """Returns what the typed path reads from a request's bytes."""
+    return PredictCall(*decode_request(read_message(PredictRequest, data)))
+
+
+def typed_response(data: bytes) -> np.ndarray[Any, Any]:
+    """Returns what the typed path reads from a response's bytes."""
+    return decode_numpy_array(read_message(PredictResponse, data).action, "action")
+
+
+def expected(request: Request) -> Any:
+    """What the handler is to get, in the form of `bits`."""
+    kwargs = bits(request.policy_kwargs or {})
+    return [bits(item) for item in request.observations], kwargs, tuple(request.episode_ids or ())
+
+
+def got(call: PredictCall | tuple[Any, Any, Any]) -> Any:
+    """Returns what the handler gets, in the form of `bits`."""
+    return [bits(item) for item in call[0]], bits(call[1]), tuple(call[2] or ())
+
+
+def outcome(decode: Callable[[Any], Any], data: Any, form: Callable[[Any], Any]) -> Any:
+    """Returns what decoding gives, or which error with which text."""
+    try:
+        return form(decode(data))
+    except ValueError as error:
+        return type(error), str(error)
+
+
+def check_same_as_typed(data: bytes) -> bool:
+    """Holds the direct path to the typed one; tells whether the bytes were taken."""
+    ours = outcome(decode_predict_request, bytearray(data), got)
+    assert ours == outcome(typed_decode, data, got), data.hex()
+    if isinstance(ours[0], list):
+        call = decode_predict_request(bytearray(data))
+        reference = typed_decode(data)
+        assert [list(item) for item in call[0]] == [list(item) for item in reference[0]]
+        return True
+    return False
