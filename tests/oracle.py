@@ -7,6 +7,8 @@
 Its classes are made from the ``.proto`` when first asked for, in a descriptor pool
 of their own, so that they never meet another copy of the schema in this process.
 The functions that fill and read its messages share no code with the package.
+
+Below it stands the second judge: the typed path, which the direct one has to equal.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import functools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,26 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
+from strategies import Request, bits
 
-from praxis_remote.schema import include_path
+from praxis_remote import errors, schema
+from praxis_remote.codec import (
+    PredictCall,
+    Segments,
+    decode_predict_request,
+    encode_predict_request,
+)
+from praxis_remote.schema import PredictRequest, PredictResponse, include_path
+from praxis_remote.serialization import decode_numpy_array, decode_request, encode_request
+from praxis_remote.wire import read_message, write_message
+
+MESSAGES = [
+    getattr(schema, name)
+    for name in schema.__all__
+    if isinstance(getattr(schema, name), type)
+    and issubclass(getattr(schema, name), betterproto.Message)
+]
+"""Our class for each message of the schema."""
 
 DTYPES = {"f4": 1, "f8": 2, "i4": 3, "i8": 4, "u1": 5, "b1": 6}
 
@@ -91,6 +111,30 @@ def has_wide_map(message: betterproto.Message) -> bool:
     """Tells whether a message of ours may be written in more than one order."""
     values = (value for inner in messages_in(message) for value in vars(inner).values())
     return any(isinstance(value, dict) and len(value) > 1 for value in values)
+
+
+def has_unknown(message: betterproto.Message) -> bool:
+    """Tells whether a message of ours, or one in it, keeps fields that the schema lacks."""
+    return any(vars(inner)["_unknown_fields"] for inner in messages_in(message))
+
+
+def check_like_protobuf(cls: type[betterproto.Message], data: bytes) -> bool:
+    """Holds our reader to Google's verdict and meaning; returns the verdict."""
+    theirs = google_parse(cls, data)
+    try:
+        ours = read_message(cls, data)
+    except errors.DecodeError:
+        assert theirs is None, f"only we reject {data.hex()}"
+        return False
+    assert theirs is not None, f"only protobuf rejects {data.hex()}"
+    written, expected = write_message(ours), google_bytes(theirs)
+    if written != expected:
+        # An entry that is kept as an unknown field holds maps in upb's own order.
+        again = google_parse(cls, written)
+        assert again is not None
+        assert expected in (google_bytes(again), written) or sorted(written) == sorted(expected)
+        assert has_wide_map(ours) or has_unknown(ours), data.hex()
+    return True
 
 
 # ---------------------------------------------------------------- values
@@ -185,3 +229,68 @@ def _get_value(message: Any) -> Any:
     if kind == "struct_value":
         return {key: _get_value(item) for key, item in message.struct_value.fields.items()}
     return getattr(message, kind)
+
+
+# ---------------------------------------------------------------- the typed path
+
+
+def joined(segments: Segments) -> bytearray:
+    """Returns a message as it arrives."""
+    return bytearray(b"".join(segments))
+
+
+def encoded(request: Request) -> bytearray:
+    """Returns a request's bytes as the direct path writes them."""
+    return joined(encode_predict_request(*request))
+
+
+def typed_bytes(request: Request) -> bytes:
+    """Returns a request's bytes as the typed path writes them."""
+    return write_message(
+        encode_request(
+            request.observations,
+            policy_kwargs=request.policy_kwargs,
+            episode_ids=request.episode_ids,
+        )
+    )
+
+
+def typed_decode(data: bytes) -> PredictCall:
+    """Returns what the typed path reads from a request's bytes."""
+    return PredictCall(*decode_request(read_message(PredictRequest, data)))
+
+
+def typed_response(data: bytes) -> np.ndarray[Any, Any]:
+    """Returns what the typed path reads from a response's bytes."""
+    return decode_numpy_array(read_message(PredictResponse, data).action, "action")
+
+
+def expected(request: Request) -> Any:
+    """What the handler is to get, in the form of `bits`."""
+    kwargs = bits(request.policy_kwargs or {})
+    return [bits(item) for item in request.observations], kwargs, tuple(request.episode_ids or ())
+
+
+def got(call: PredictCall | tuple[Any, Any, Any]) -> Any:
+    """Returns what the handler gets, in the form of `bits`."""
+    return [bits(item) for item in call[0]], bits(call[1]), tuple(call[2] or ())
+
+
+def outcome(decode: Callable[[Any], Any], data: Any, form: Callable[[Any], Any]) -> Any:
+    """Returns what decoding gives, or which error with which text."""
+    try:
+        return form(decode(data))
+    except ValueError as error:
+        return type(error), str(error)
+
+
+def check_same_as_typed(data: bytes) -> bool:
+    """Holds the direct path to the typed one; tells whether the bytes were taken."""
+    ours = outcome(decode_predict_request, bytearray(data), got)
+    assert ours == outcome(typed_decode, data, got), data.hex()
+    if isinstance(ours[0], list):
+        call = decode_predict_request(bytearray(data))
+        reference = typed_decode(data)
+        assert [list(item) for item in call[0]] == [list(item) for item in reference[0]]
+        return True
+    return False

@@ -91,6 +91,17 @@ class Request(NamedTuple):
     episode_ids: list[str] | None
 
 
+RICH = Request(
+    [
+        {"state": np.arange(200, dtype="f4"), "task": "pick", "open": True, "n": -5, "x": 0.5},
+        {"": np.zeros((0, 3), "?"), "é": "", "0-d": np.array(3, "i8")},
+    ],
+    {"a": [1, [None, {"": []}], "b"], "c": {"d": {"e": 1.5}}, "": None},
+    ["one", ""],
+)
+"""A request with something of everything."""
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     batch = draw(batches)
@@ -132,6 +143,30 @@ def varint(number: int, padding: int = 0) -> bytes:
 def block(number: int, content: bytes) -> bytes:
     """Returns a length-delimited field."""
     return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+LEAF = b"\x10\x01"  # the content of Value(bool_value=True)
+
+
+def nested_lists(count: int) -> bytes:
+    """Returns a Value of so many lists in one another."""
+    value = LEAF
+    for _ in range(count):
+        value = block(6, block(1, value))
+    return value
+
+
+def nested_structs(count: int) -> bytes:
+    """Returns a Value of so many mappings in one another."""
+    value = LEAF
+    for _ in range(count):
+        value = block(7, block(1, block(1, b"k") + block(2, value)))
+    return value
+
+
+def groups(count: int) -> bytes:
+    """Returns so many groups in one another, which the schema does not have."""
+    return varint(9 << 3 | 3) * count + varint(9 << 3 | 4) * count
 
 
 class WireMaker:

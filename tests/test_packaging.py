@@ -40,6 +40,13 @@ CORE_TESTS = [
     "test_tensors.py",
     "test_values.py",
     "test_codec.py",
+    "test_codec_decoder.py",
+    "test_codec_encoder.py",
+    "test_codec_fields.py",
+    "test_codec_kwargs.py",
+    "test_codec_leaves.py",
+    "test_codec_tags.py",
+    "test_codec_tensors.py",
     "test_errors.py",
 ]
 

@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What callers and policies give to buffers: requests and responses.
+
+Nothing here reads bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..framing import Segments
+from ..tensors import as_wire_array
+from ..types import ObservationValue, PolicyKwargValue
+from ..values import as_number, check_batch, check_episode_ids, check_text, unique_items
+from .fields import Parts, write_field, write_head, write_optional
+from .kwargs import KwargsWriter
+from .leaves import write_leaf
+from .tags import (
+    ACTION,
+    EPISODE_IDS,
+    OBSERVATIONS,
+    SCALAR,
+    SCALAR_KEY,
+    SCALARS,
+    STRING,
+    STRING_KEY,
+    STRINGS,
+    TENSOR,
+    TENSOR_KEY,
+    TENSORS,
+)
+from .tensors import add_tensor
+
+
+def encode_predict_request(
+    observations: Sequence[Mapping[str, ObservationValue]],
+    policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+    episode_ids: Sequence[str] | None = None,
+) -> Segments:
+    """Returns the request for one ``predict_action`` in pieces.
+
+    Large arrays are not copied: their memory must not change until it is sent.
+
+    Raises:
+        TypeError, ValueError: As `serialization.encode_request` does.
+    """
+    check_batch(observations)
+    parts: Parts = []
+    for index, observation in enumerate(observations):
+        _add_observation(parts, observation, f"observations[{index}]")
+    if policy_kwargs:
+        KwargsWriter(parts).add(policy_kwargs)
+    for text in check_episode_ids(episode_ids, len(observations)) or ():
+        parts.append(write_field(EPISODE_IDS, text.encode()))
+    return _join_small(parts)
+
+
+def encode_predict_response(action: object) -> Segments:
+    """Returns the response that carries an action, in pieces.
+
+    A large array is not copied: its memory must not change until it is sent.
+
+    Raises:
+        TypeError: ``action`` is no array of a supported dtype.
+    """
+    parts: Parts = []
+    add_tensor(parts, *as_wire_array(action, "action"))
+    parts.insert(0, write_head(ACTION, _size(parts)))
+    return _join_small(parts)
+
+
+def _add_observation(parts: Parts, observation: Mapping[str, ObservationValue], name: str) -> None:
+    # The schema has three lists, so that what comes first in the mapping may
+    # come last in the message.
+    tensors: Parts = [b""]
+    strings: list[bytes] = []
+    scalars: list[bytes] = []
+    for key, value in unique_items(observation, name):
+        if isinstance(value, str):
+            text = check_text(value, f"{name}[{key!r}]").encode()
+            strings.append(_named(STRINGS, STRING_KEY, key, STRING, text))
+        elif type(value) is not np.ndarray and (
+            (number := as_number(value, f"{name}[{key!r}]")) is not None
+        ):
+            scalars.append(_named(SCALARS, SCALAR_KEY, key, SCALAR, write_leaf(number)))
+        else:
+            _add_named_tensor(tensors, key, value, name)
+    tensors += strings
+    tensors += scalars
+    tensors[0] = write_head(OBSERVATIONS, _size(tensors))
+    parts += tensors
+
+
+def _add_named_tensor(parts: Parts, key: str, value: object, name: str) -> None:
+    array, number = as_wire_array(value, f"{name}[{key!r}]")
+    place = len(parts)
+    parts.append(b"")
+    size = add_tensor(parts, array, number)
+    head = write_optional(TENSOR_KEY, key.encode()) + write_head(TENSOR, size)
+    parts[place] = write_head(TENSORS, len(head) + size) + head
+
+
+def _named(tag: int, key_tag: int, key: str, value_tag: int, content: bytes) -> bytes:
+    """Returns an item of one of an observation's lists of small things."""
+    # An empty text is left out; a Value never is empty.
+    return write_field(
+        tag, write_optional(key_tag, key.encode()) + write_optional(value_tag, content)
+    )
+
+
+def _size(parts: Parts) -> int:
+    return sum(map(len, parts))
+
+
+def _join_small(parts: Parts) -> Segments:
+    if memoryview not in map(type, parts):
+        return [b"".join(parts)]
+    segments: Parts = []
+    small: list[bytes] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            small.append(part)
+        else:
+            segments += (b"".join(small), part)
+            small = []
+    return [*segments, b"".join(small)]
