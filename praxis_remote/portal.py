@@ -16,7 +16,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from .errors import CallCancelledError
@@ -39,7 +39,7 @@ class _Call(Generic[T]):
         """Starts the coroutine; runs in the loop, or while nobody drives it."""
         if not self.abandoned:
             self.task = loop.create_task(self._function())
-            self.task.add_done_callback(lambda _: self._wakeup.set())
+            self.task.add_done_callback(lambda _: self.wake())
 
     def abandon(self) -> None:
         """Cancels the coroutine; runs in the loop, or while nobody drives it."""
@@ -47,15 +47,19 @@ class _Call(Generic[T]):
         if self.task is not None:
             self.task.cancel()
 
+    def wake(self) -> None:
+        """Has the waiting thread look again."""
+        self._wakeup.set()
+
     def lose(self) -> None:
         """Ends the waiting for a loop that is no more."""
         self.lost = True
-        self._wakeup.set()
+        self.wake()
 
     def ask_to_drive(self) -> None:
         """Hands the loop on to the thread of this call."""
         self.shall_drive = True
-        self._wakeup.set()
+        self.wake()
 
     def wait(self) -> None:
         """Waits for the end, or until the thread shall drive."""
@@ -151,19 +155,29 @@ class Portal:
             if not call.done:
                 self._loop.call_soon_threadsafe(call.abandon)
             if call.shall_drive:
-                waiting = next((other for other in self._calls if not other.done), None)
-                if waiting is not None:
-                    waiting.ask_to_drive()
-                else:
-                    self._driven = False
-                    self._changed.notify_all()
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        for call in self._calls:
+            if call.done:
+                # The loop may have stopped before it could tell.
+                call.wake()
+        waiting = next((call for call in self._calls if not call.done), None)
+        if waiting is not None:
+            waiting.ask_to_drive()
+        else:
+            self._driven = False
+            self._changed.notify_all()
 
     def _break(self) -> None:
+        with suppress(BaseException):
+            self._loop.run_until_complete(_cancel_all())
         with self._changed:
             self.broken = True
             for call in self._calls:
                 call.lose()
             self._changed.notify_all()
+        self._loop.close()
 
     def _run_elsewhere(self, call: _Call[T]) -> T:
         """Runs a call for a thread in which another loop runs."""
@@ -225,3 +239,10 @@ class Portal:
             with self._changed:
                 self._changed.wait_for(lambda: self.broken or not self._driven)
             self._loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 
 import pytest
 
@@ -30,11 +32,13 @@ def portal() -> Iterator[Portal]:
     portal.close(nothing)
 
 
-def test_a_coroutine_runs_on_a_thread_of_the_portals_own(portal: Portal) -> None:
-    async def where() -> str:
-        return threading.current_thread().name
+def test_a_coroutine_runs_in_the_thread_that_calls(portal: Portal) -> None:
+    async def where() -> threading.Thread:
+        return threading.current_thread()
 
-    assert portal.run(where) == "praxis-remote-client"
+    assert portal.run(where) is threading.current_thread()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(portal.run, where).result() is not threading.current_thread()
 
 
 def test_what_a_coroutine_raises_is_raised_in_the_caller(portal: Portal) -> None:
@@ -45,43 +49,185 @@ def test_what_a_coroutine_raises_is_raised_in_the_caller(portal: Portal) -> None
         portal.run(fail)
 
 
-def test_coroutines_of_several_threads_run_at_once(portal: Portal) -> None:
-    meeting = threading.Barrier(4)
+def test_coroutines_of_several_threads_run_at_once_in_one_loop(portal: Portal) -> None:
+    arrived = 0
+    everybody = asyncio.Event()
 
     async def meet() -> int:
-        return await asyncio.to_thread(meeting.wait, WAIT)
+        nonlocal arrived
+        arrived += 1
+        if arrived == 8:
+            everybody.set()
+        await everybody.wait()
+        return id(asyncio.get_running_loop())
 
-    with ThreadPoolExecutor(4) as pool:
-        arrivals = list(pool.map(lambda _: portal.run(meet), range(4)))
-    assert sorted(arrivals) == [0, 1, 2, 3]
+    with ThreadPoolExecutor(8) as pool:
+        loops = list(pool.map(lambda _: portal.run(meet), range(8)))
+    assert len(set(loops)) == 1
 
 
-def test_ctrl_c_cancels_the_coroutine(portal: Portal) -> None:
-    cancelled = threading.Event()
+def test_who_is_done_hands_the_loop_on_to_who_still_waits(portal: Portal) -> None:
+    long_runs, short_is_done = threading.Event(), threading.Event()
+
+    async def long() -> str:
+        long_runs.set()
+        while not short_is_done.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0)
+        return "long"
+
+    async def short() -> str:
+        while not long_runs.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0)
+        return "short"
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(portal.run, short)  # drives, and carries the other along
+        second = pool.submit(portal.run, long)
+        assert first.result(WAIT) == "short"
+        short_is_done.set()
+        assert second.result(WAIT) == "long"
+
+
+def test_many_threads_get_each_its_own_result(portal: Portal) -> None:
+    async def echo(number: int, turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if number % 7 == 0:
+            raise ValueError(number)
+        return number
+
+    def call(number: int) -> int:
+        turns = random.Random(number).randrange(4)
+        try:
+            return portal.run(lambda: echo(number, turns))
+        except ValueError as error:
+            return int(error.args[0])
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(call, range(1000))) == list(range(1000))
+
+
+def test_it_works_where_another_loop_runs_already(portal: Portal) -> None:
+    async def inner() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    async def fail() -> None:
+        raise KeyError("k")
+
+    async def cell() -> int:
+        with pytest.raises(KeyError):
+            portal.run(fail)
+        return portal.run(inner)
+
+    assert asyncio.run(cell()) == 7
+
+
+def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> None:
+    cancelled = []
 
     async def wait() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            cancelled.set()
+            cancelled.append(True)
             raise
 
-    with pytest.raises(KeyboardInterrupt):
-        portal.run(wait)
-    assert cancelled.wait(WAIT)
+    async def work() -> int:
+        return 7
+
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        assert portal.run(work) == 7
+    assert cancelled == [True] * 5
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_closing_runs_the_last_coroutine_cancels_the_others_and_ends_the_thread() -> None:
+def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: Portal) -> None:
+    driving, may_end = threading.Event(), threading.Event()
+    cancelled = []
+
+    async def drive() -> None:
+        driving.set()
+        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.001)
+
+    async def wait() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        driver = pool.submit(portal.run, drive)
+        assert driving.wait(WAIT)
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        may_end.set()
+        driver.result(WAIT)
+    assert cancelled == [True]
+
+
+class Alarm(KeyboardInterrupt):
+    """What a program's own signal handler raises. asyncio swallows others."""
+
+
+def test_a_signal_handler_that_raises_in_the_loop_breaks_the_portal_and_nobody_hangs() -> None:
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise Alarm
+
     portal = Portal()
-    waiting, last = threading.Event(), threading.Event()
+    waiting = threading.Event()
 
     async def wait() -> None:
         waiting.set()
         await asyncio.Event().wait()
 
+    async def ringing() -> None:
+        while not waiting.is_set():  # noqa: ASYNC110 - set by the other coroutine
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGUSR1)
+        await asyncio.Event().wait()
+
+    previous = signal.signal(signal.SIGUSR1, ring)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            others: list[object] = []
+
+            async def both() -> None:
+                others.append(pool.submit(portal.run, wait))
+                await ringing()
+
+            with pytest.raises(Alarm):
+                portal.run(both)
+            with pytest.raises(CallCancelledError):
+                others[0].result(WAIT)  # type: ignore[attr-defined]
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert portal.broken
+    with pytest.raises(CallCancelledError, match="make a new one"):
+        portal.run(nothing)
+    portal.close(nothing)
+
+
+def test_closing_runs_the_last_coroutine_and_waits_for_those_that_it_ends() -> None:
+    portal = Portal()
+    waiting = threading.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        waiting.set()
+        await asyncio.Event().wait()
+
     async def finish() -> None:
-        last.set()
+        tasks[0].cancel()
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(portal.run, wait)
@@ -89,8 +235,6 @@ def test_closing_runs_the_last_coroutine_cancels_the_others_and_ends_the_thread(
         portal.close(finish)
         with pytest.raises(CallCancelledError, match="closed"):
             call.result(WAIT)
-    assert last.is_set()
-    assert not any(t is portal._thread for t in threading.enumerate())
 
 
 def test_a_closed_portal_says_so_and_closing_twice_is_fine() -> None:
@@ -101,7 +245,7 @@ def test_a_closed_portal_says_so_and_closing_twice_is_fine() -> None:
         portal.run(nothing)
 
 
-def test_a_failing_last_coroutine_ends_the_thread_all_the_same() -> None:
+def test_a_failing_last_coroutine_closes_the_loop_all_the_same() -> None:
     portal = Portal()
 
     async def fail() -> None:
@@ -109,4 +253,4 @@ def test_a_failing_last_coroutine_ends_the_thread_all_the_same() -> None:
 
     with pytest.raises(RuntimeError, match="cannot close"):
         portal.close(fail)
-    assert not portal._thread.is_alive()
+    assert portal._loop.is_closed()

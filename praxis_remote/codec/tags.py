@@ -29,7 +29,7 @@ from ..wire import field_tag
 def _tag(cls: type[betterproto.Message], *path: str) -> int:
     tag = field_tag(cls, *path)
     if tag >= 0x80:
-        raise NotImplementedError(f"{path[-1]}: this module takes tags of one byte only")
+        raise NotImplementedError(f"{path[-1]}: this package takes tags of one byte only")
     return tag
 
 

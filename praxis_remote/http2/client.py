@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
@@ -37,6 +37,7 @@ from ..errors import (
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
 from ..version import __version__
 from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
+from .headers import volatile
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
 
@@ -315,7 +316,7 @@ class ClientConnection(Owner):
         """Opens a stream as soon as the server allows one more."""
         stream = self._protocol.connection.create_stream() if self.usable else None
         while not call.abandoned() and stream is not None and self.usable:
-            timeout = [("grpc-timeout", encode_timeout(deadline.remaining()))] if deadline else []
+            timeout: Headers = [] if deadline is None else [_timeout_header(deadline)]
             h2 = self._protocol.connection.h2
             try:
                 stream_id = h2.get_next_available_stream_id()
@@ -339,6 +340,10 @@ class ClientConnection(Owner):
         if call.abandoned():
             await call.result()
         raise UnavailableError("the connection takes no more calls")
+
+
+def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:
+    return volatile("grpc-timeout", encode_timeout(deadline.remaining()))
 
 
 def _expired() -> DeadlineExceededError:

@@ -569,7 +569,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._leaving = True
             transport = self.connection.transport
             if transport.can_write_eof():
-                transport.write_eof()
+                with suppress(OSError):  # the peer has gone already
+                    transport.write_eof()
 
     def _say_goodbye(self) -> bool:
         if self.connection.is_closing():

@@ -21,6 +21,8 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from typing_extensions import override
 
+from .headers import RememberingDecoder, RememberingEncoder
+
 # RFC 9113, section 4.1: three bytes of length, kind, flags, four bytes of stream.
 _HEAD = struct.Struct(">HBBBL")
 _END_STREAM = 0x1
@@ -64,6 +66,9 @@ class StateMachine(H2Connection):
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config)
         self._segments: list[bytes | memoryview] = []
+        self.encoder = RememberingEncoder()
+        self.decoder = RememberingDecoder()
+        self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
         self._frame_dispatch_table[ReceivedData] = self._receive_data_frame
 
     def take_segments(self) -> list[bytes | memoryview]:

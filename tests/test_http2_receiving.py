@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Frames however they are cut: whole, byte by byte, and as Hypothesis likes."""
+
+from __future__ import annotations
+
+import pytest
+from http2_peers import raw_frame
+from hypothesis import given
+from hypothesis import strategies as st
+
+from praxis_remote.errors import DecodeError
+from praxis_remote.http2.receiving import Receiver
+
+DATA, HEADERS, SETTINGS, CONTINUATION = 0, 1, 4, 9
+END_STREAM, END_HEADERS, PADDED = 1, 4, 8
+GREETING = raw_frame(SETTINGS, 0)
+MAX_FRAME_SIZE = 2**20
+
+
+class Target:
+    """A call that takes payloads, into a place of its own where it has one."""
+
+    def __init__(self, *, has_place: bool) -> None:
+        self.content = bytearray()
+        self.direct = 0
+        self._has_place = has_place
+        self._place = bytearray()
+
+    def receive_data(self, data: memoryview) -> None:
+        self.content += data
+
+    def receive_into(self, size: int) -> memoryview | None:
+        if not self._has_place:
+            return None
+        self._place = bytearray(size)
+        return memoryview(self._place)
+
+    def received_into(self, size: int) -> None:
+        self.content += self._place[:size]
+        self.direct += size
+
+
+class Log:
+    """A receiver, and what became of what it was given."""
+
+    def __init__(self, *, client_side: bool = True, has_place: bool = True) -> None:
+        self.targets = {1: Target(has_place=has_place), 3: Target(has_place=has_place)}
+        self.fed = bytearray()
+        self.completed: list[tuple[int, int, bool]] = []
+        self.receiver = Receiver(
+            client_side=client_side,
+            max_frame_size=MAX_FRAME_SIZE,
+            find=self.targets.get,
+            feed=self.fed.extend,
+            complete=lambda *frame: self.completed.append(frame),
+        )
+
+    def give(self, data: bytes, *sizes: int) -> None:
+        position = turn = 0
+        while position < len(data):
+            place = self.receiver.buffer()
+            size = min(len(place), sizes[turn % len(sizes)] if sizes else len(place))
+            part = data[position : position + size]
+            place[: len(part)] = part
+            self.receiver.received(len(part))
+            position, turn = position + len(part), turn + 1
+
+
+frame = st.one_of(
+    st.tuples(
+        st.just(DATA),
+        st.sampled_from([1, 3]),
+        st.binary(min_size=1, max_size=300) | st.integers(40_000, 90_000).map(bytes),
+        st.sampled_from([0, END_STREAM]),
+    ),
+    st.tuples(st.just(DATA), st.just(5), st.binary(max_size=50), st.just(0)),
+    st.tuples(st.just(DATA), st.just(1), st.binary(min_size=1, max_size=50), st.just(PADDED)),
+    st.tuples(
+        st.sampled_from([HEADERS, SETTINGS, 0xAB]),
+        st.sampled_from([0, 1]),
+        st.binary(max_size=50),
+        st.just(END_HEADERS),
+    ),
+)
+
+
+@given(
+    st.lists(frame, max_size=8),
+    st.lists(st.integers(1, 5000), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_payloads_and_other_frames_arrive_whole_however_they_are_cut(
+    frames: list[tuple[int, int, bytes, int]], sizes: list[int], has_place: bool
+) -> None:
+    log = Log(has_place=has_place)
+    data = GREETING + b"".join(raw_frame(k, s, body, flags) for k, s, body, flags in frames)
+    log.give(data, *sizes)
+    direct = [
+        f for f in frames if f[0] == DATA and f[1] in log.targets and f[2] and not f[3] & PADDED
+    ]
+    for stream_id, target in log.targets.items():
+        assert target.content == b"".join(f[2] for f in direct if f[1] == stream_id)
+    assert log.completed == [(f[1], len(f[2]), bool(f[3] & END_STREAM)) for f in direct]
+    others = [raw_frame(f[0], f[1], f[2], f[3]) for f in frames if f not in direct]
+    assert log.fed == GREETING + b"".join(others)
+
+
+def test_byte_by_byte_is_the_same_as_whole() -> None:
+    data = GREETING + raw_frame(HEADERS, 1, b"h", END_HEADERS) + raw_frame(DATA, 1, b"abc", 1)
+    whole, slow = Log(), Log()
+    whole.give(data)
+    slow.give(data, 1)
+    assert whole.fed == slow.fed
+    assert whole.completed == slow.completed == [(1, 3, True)]
+    assert whole.targets[1].content == slow.targets[1].content == b"abc"
+
+
+def test_a_large_payload_goes_into_its_place_and_not_through_the_buffer() -> None:
+    log = Log()
+    log.give(GREETING)
+    log.give(raw_frame(DATA, 1, bytes(900_000)))
+    assert len(log.targets[1].content) == 900_000
+    assert log.targets[1].direct > 700_000
+
+
+def test_a_clients_preface_is_fed_before_its_frames() -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    log = Log(client_side=False)
+    log.give(preface + GREETING + raw_frame(DATA, 1, b"x"), 7)
+    assert log.fed == preface + GREETING
+    assert log.targets[1].content == b"x"
+
+
+def test_data_amid_a_block_of_headers_is_left_to_the_state_machine() -> None:
+    log = Log()
+    frames = [
+        raw_frame(HEADERS, 1, b"a"),
+        raw_frame(DATA, 1, b"x"),
+        raw_frame(CONTINUATION, 1, b"b", END_HEADERS),
+        raw_frame(DATA, 1, b"y"),
+    ]
+    log.give(GREETING + b"".join(frames))
+    assert log.fed == GREETING + b"".join(frames[:3])
+    assert log.targets[1].content == b"y"
+
+
+def test_a_server_that_greets_with_something_else_is_found_out_at_nine_bytes() -> None:
+    with pytest.raises(DecodeError, match=r"first bytes were b'HTTP/1\.1 '"):
+        Log().give(b"HTTP/1.1 400 Bad Request\r\n", 1)
+
+
+@pytest.mark.parametrize("kind", [DATA, HEADERS, 0xAB])
+def test_a_frame_over_the_limit_is_refused_at_its_head(kind: int) -> None:
+    log = Log()
+    log.give(GREETING)
+    with pytest.raises(DecodeError, match="a frame of 1048577 bytes; allowed: 1048576"):
+        log.give(raw_frame(kind, 1, bytes(MAX_FRAME_SIZE + 1))[:9])
