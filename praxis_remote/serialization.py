@@ -38,9 +38,9 @@ from .values import (
     KWARGS_DEPTH,
     LIST_STEP,
     STRUCT_STEP,
+    as_batch,
     as_number,
     as_plain,
-    check_batch,
     check_depth,
     check_episode_ids,
     check_text,
@@ -236,7 +236,9 @@ def encode_policy_kwargs(
     """
     return {
         key: encode_policy_kwarg_value(value, f"policy_kwargs[{key!r}]")
-        for key, value in unique_items(policy_kwargs or {}, "policy_kwargs")
+        for key, value in unique_items(
+            {} if policy_kwargs is None else policy_kwargs, "policy_kwargs"
+        )
     }
 
 
@@ -332,11 +334,11 @@ def encode_request(
         TypeError, ValueError: As `encode_observations` and `encode_policy_kwargs`
             do; also for an empty batch, and for ids that do not match it.
     """
-    check_batch(observations)
+    batch = as_batch(observations)
     return PredictRequest(
-        observations=encode_observations(observations),
+        observations=encode_observations(batch),
         policy_kwargs=encode_policy_kwargs(policy_kwargs),
-        episode_ids=list(check_episode_ids(episode_ids, len(observations)) or ()),
+        episode_ids=list(check_episode_ids(episode_ids, len(batch)) or ()),
     )
 
 
@@ -350,6 +352,6 @@ def decode_request(
             an empty batch, and for ids that do not match it.
     """
     observations = decode_observations(request.observations)
-    check_batch(observations)
+    as_batch(observations)
     episode_ids = check_episode_ids(request.episode_ids or None, len(observations))
     return observations, decode_policy_kwargs(request.policy_kwargs), episode_ids

@@ -9,7 +9,7 @@ Knows Python and numpy scalars, and nothing of messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,25 +135,28 @@ def is_list(value: object) -> bool:
     )
 
 
-def check_batch(observations: object) -> None:
-    """Raises unless ``observations`` is a sequence with something in it.
+def as_batch(observations: object) -> list[Any]:
+    """Returns a batch of observations as a list.
 
     Raises:
-        UnsupportedTypeError: It is a single observation, or no sequence.
+        UnsupportedTypeError: It is a single observation, or holds what is no mapping.
         InvalidValueError: It is empty.
     """
-    if isinstance(observations, Mapping) or not isinstance(observations, Sequence):
+    if hasattr(observations, "items") or not isinstance(observations, Collection):
         raise UnsupportedTypeError(
             f"observations: a {type(observations).__name__} is no batch; "
             "pass a list of mappings, for one observation a list of one"
         )
-    if not observations:
+    batch = list(observations)
+    if not batch:
         raise InvalidValueError("observations: the batch is empty; at least one is needed")
-    for index, observation in enumerate(observations):
-        if not isinstance(observation, Mapping):
+    for index, observation in enumerate(batch):
+        if not hasattr(observation, "items"):
             raise UnsupportedTypeError(
-                f"observations[{index}]: a {type(observation).__name__} is no mapping"
+                f"observations[{index}]: a {type(observation).__name__} is no mapping; "
+                "pass a list of mappings, for one observation a list of one"
             )
+    return batch
 
 
 def as_episode_ids(episode_ids: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -15,10 +15,10 @@ from strategies import bits, leaves, numbers
 
 from praxis_remote.errors import InvalidValueError, UnsupportedTypeError
 from praxis_remote.values import (
+    as_batch,
     as_episode_ids,
     as_number,
     as_plain,
-    check_batch,
     check_episode_ids,
     check_text,
     is_list,
@@ -98,14 +98,15 @@ def test_sequences_are_lists_but_texts_and_arrays_are_not() -> None:
 
 
 def test_a_batch_is_a_sequence_of_mappings() -> None:
-    check_batch([{}])
-    check_batch((UserDict(),))
+    items = UserDict({"a": 1})
+    for batch in ([items], (items,), {1: items}.values()):
+        assert as_batch(batch) == [items]
     with pytest.raises(InvalidValueError, match=r"^observations: the batch is empty"):
-        check_batch([])
+        as_batch([])
     with pytest.raises(UnsupportedTypeError, match=r"^observations: a dict is no batch"):
-        check_batch({"a": 1})
+        as_batch({"a": 1})
     with pytest.raises(UnsupportedTypeError, match=r"^observations\[1\]: a list is no mapping"):
-        check_batch([{}, []])
+        as_batch([{}, []])
 
 
 def test_episode_ids_are_text_and_as_many_as_observations() -> None:

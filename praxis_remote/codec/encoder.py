@@ -16,7 +16,7 @@ import numpy as np
 from ..framing import Segments
 from ..tensors import as_wire_array
 from ..types import ObservationValue, PolicyKwargValue
-from ..values import as_number, check_batch, check_episode_ids, check_text, unique_items
+from ..values import as_batch, as_number, check_episode_ids, check_text, unique_items
 from .fields import Parts, write_field, write_head, write_optional
 from .kwargs import KwargsWriter
 from .leaves import write_leaf
@@ -49,13 +49,13 @@ def encode_predict_request(
     Raises:
         TypeError, ValueError: As `serialization.encode_request` does.
     """
-    check_batch(observations)
+    batch = as_batch(observations)
     parts: Parts = []
-    for index, observation in enumerate(observations):
+    for index, observation in enumerate(batch):
         _add_observation(parts, observation, f"observations[{index}]")
-    if policy_kwargs:
+    if policy_kwargs is not None:
         KwargsWriter(parts).add(policy_kwargs)
-    for text in check_episode_ids(episode_ids, len(observations)) or ():
+    for text in check_episode_ids(episode_ids, len(batch)) or ():
         parts.append(write_field(EPISODE_IDS, text.encode()))
     return _join_small(parts)
 

@@ -57,10 +57,6 @@ DIFFERENCES: dict[str, Difference] = {
     "observations: an array": Difference(_ATTRIBUTE_ERROR, our_client="TypeError"),
     "observations: numbers": Difference(_ATTRIBUTE_ERROR, our_client="TypeError"),
     "observations: text": Difference(_ATTRIBUTE_ERROR, our_client="TypeError"),
-    # A batch is a sequence of mappings.
-    "observations: values of a mapping": Difference("returned", our_client="TypeError"),
-    "observations: an array of mappings": Difference("returned", our_client="TypeError"),
-    "observations: something with items()": Difference("returned", our_client="TypeError"),
     # All that is no array of a supported dtype is one kind of error.
     "observation: ragged list": Difference("ValueError", our_client="TypeError"),
     # What is no mapping says so.
