@@ -384,11 +384,11 @@ class Raw(NamedTuple):
             "unknown field": empty + b"\x98\x06\x01",
             "unknown null": self.kwarg(value(null_value=7)),
             "key missing": self.observation(tensors=[messages.NamedTensor(tensor=tensor.tensor)]),
-            "64 dimensions": self.tensor(bytes(1), [1] * 64, 5),
+            "32 dimensions": self.tensor(bytes(1), [1] * 32, 5),
         }
 
 
-_RIGHT = ("unknown field", "unknown null", "key missing", "64 dimensions")
+_RIGHT = ("unknown field", "unknown null", "key missing", "32 dimensions")
 _UNPARSABLE = Difference("INTERNAL", our_server="INVALID_ARGUMENT")
 
 RAW_DIFFERENCES: dict[str, Difference] = {
