@@ -39,6 +39,12 @@ def check_address(host: str, port: int, lowest_port: int = 1) -> Address:
     """
     if not host:
         raise InvalidValueError(f"host: {host!r}; pass a host name or an IP address")
+    if "/" in host:
+        raise InvalidValueError(f"host: {host!r}; leave out the scheme and the slashes")
+    if host.isdigit():
+        raise InvalidValueError(f"host: {host!r} is a number; a port goes after a host")
+    if host.count(":") == 1:
+        raise InvalidValueError(f"host: {host!r}; pass host and port apart")
     number = int(port)
     if not lowest_port <= number <= _MAX_PORT:
         raise InvalidValueError(f"port: {port!r}; allowed: {lowest_port} to {_MAX_PORT}")
@@ -53,6 +59,8 @@ def parse_address(text: str) -> Address:
     Raises:
         InvalidValueError: The text has another form.
     """
+    if "/" in text:
+        raise InvalidValueError(f"address: {text!r}; leave out the scheme and the slashes")
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = text, str(DEFAULT_PORT)

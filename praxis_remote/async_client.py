@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +38,7 @@ from .framing import DEFAULT_MAX_MESSAGE_SIZE, Segments
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
 from .stub import make_stub
-from .types import Array, ObservationValue, PolicyKwargValue
+from .types import Array, ObservationLike, PolicyKwargValue
 from .values import as_episode_ids
 
 __all__ = ["AsyncPolicyClient"]
@@ -108,7 +108,7 @@ class AsyncPolicyClient:
 
     async def predict_action(
         self,
-        observations: Sequence[Mapping[str, ObservationValue]],
+        observations: Collection[ObservationLike],
         *,
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_ids: Sequence[str] | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from .errors import CallCancelledError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
 from .stub import BlockingPolicyServiceStub
-from .types import Array, ObservationValue, PolicyKwargValue
+from .types import Array, ObservationLike, PolicyKwargValue
 
 __all__ = ["PolicyClient"]
 
@@ -106,7 +106,7 @@ class PolicyClient:
     @_documented_by(AsyncPolicyClient.predict_action)
     def predict_action(  # noqa: D102 - documented by its original
         self,
-        observations: Sequence[Mapping[str, ObservationValue]],
+        observations: Collection[ObservationLike],
         *,
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_ids: Sequence[str] | None = None,

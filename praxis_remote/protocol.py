@@ -6,30 +6,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from .types import Array, Observation, PolicyKwargValue
+from .types import Array
 
 
 @runtime_checkable
 class PolicyHandler(Protocol):
     """A policy: any object with these three methods.
 
-    The server calls one method at a time, always from the same thread.
+    The server calls one method at a time, always from the same thread. The types are
+    those that really come; a policy may declare wider ones, such as
+    ``Sequence[Mapping[str, Any]]``.
     """
 
     def predict_action(
         self,
-        observations: Sequence[Observation],
+        observations: list[dict[str, Any]],
         *,
-        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
-        episode_ids: Sequence[str] | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        episode_ids: tuple[str, ...] | None = None,
     ) -> Array:
         """Returns the action for a batch of observations.
 
         Args:
-            observations: One mapping for each environment, at least one. Arrays
+            observations: One `Observation` for each environment, at least one. Arrays
                 are writable and belong to the handler.
             policy_kwargs: The caller's options, empty when it sent none.
             episode_ids: A tuple with one id for each observation. The argument is
@@ -48,7 +49,7 @@ class PolicyHandler(Protocol):
         """
         ...
 
-    def reset(self, episode_ids: Sequence[str] | None = None) -> None:
+    def reset(self, episode_ids: tuple[str, ...] | None = None) -> None:
         """Forgets what is remembered of these episodes, or of all.
 
         Args:

@@ -12,7 +12,7 @@ stub, in a service of your own, or to look into a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import betterproto
@@ -33,7 +33,7 @@ from .schema import (
 )
 from .schema import Observation as ObservationMessage
 from .tensors import as_wire_array, view_array
-from .types import Array, Observation, ObservationValue, PolicyKwargValue
+from .types import Array, Observation, ObservationLike, ObservationValue, PolicyKwargValue
 from .values import (
     KWARGS_DEPTH,
     LIST_STEP,
@@ -158,7 +158,7 @@ def decode_observation_scalar(value: Value, name: str = "scalar") -> bool | int 
 
 
 def encode_observations(
-    observations: Sequence[Mapping[str, ObservationValue]],
+    observations: Collection[ObservationLike],
 ) -> list[ObservationMessage]:
     """Returns a batch of observations as messages.
 
@@ -172,9 +172,7 @@ def encode_observations(
     ]
 
 
-def _encode_observation(
-    observation: Mapping[str, ObservationValue], name: str
-) -> ObservationMessage:
+def _encode_observation(observation: ObservationLike, name: str) -> ObservationMessage:
     message = ObservationMessage()
     for key, value in unique_items(observation, name):
         where = f"{name}[{key!r}]"
@@ -323,7 +321,7 @@ def decode_policy_kwarg_value(value: Value, name: str = "value") -> PolicyKwargV
 
 
 def encode_request(
-    observations: Sequence[Mapping[str, ObservationValue]],
+    observations: Collection[ObservationLike],
     *,
     policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
     episode_ids: Sequence[str] | None = None,

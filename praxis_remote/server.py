@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import errno
+import inspect
 import logging
 import socket
 import threading
@@ -52,7 +53,7 @@ class PolicyServer:
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
     Raises:
-        TypeError: The handler lacks a method.
+        TypeError: The handler lacks a method, or has one that cannot be called.
         OSError: The address is in use, or not of this machine.
 
     Example:
@@ -232,7 +233,8 @@ def check_handler(handler: object) -> None:
     """Raises unless an object has the methods of a policy.
 
     Raises:
-        TypeError: It lacks one, or is a class instead of an instance.
+        TypeError: It lacks one, has one that cannot be called, or is a class instead
+            of an instance.
     """
     if isinstance(handler, type):
         raise TypeError(f"handler: {handler.__name__} is a class; pass an instance of it")
@@ -242,6 +244,26 @@ def check_handler(handler: object) -> None:
             f"handler: {type(handler).__name__} lacks {', '.join(missing)}; "
             f"a policy has the methods {', '.join(_METHODS)}"
         )
+    for name, arguments in (("predict_action", ([],)), ("reset", ()), ("model_info", ())):
+        _check_method(handler, name, arguments)
+
+
+def _check_method(handler: object, name: str, arguments: tuple[object, ...]) -> None:
+    """Finds at the start what would fail every call."""
+    method = getattr(handler, name)
+    where = f"handler: {type(handler).__name__}.{name}"
+    if inspect.iscoroutinefunction(method):
+        raise TypeError(f"{where} is a coroutine function; a policy has plain methods")
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):
+        return  # some compiled functions do not tell
+    keywords: dict[str, object] = {"policy_kwargs": {}} if name == "predict_action" else {}
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        called = "observations, policy_kwargs=..." if keywords else ""
+        raise TypeError(f"{where}{signature} cannot be called as ({called}): {error}") from None
 
 
 def bind(address: Address) -> socket.socket:

@@ -23,6 +23,10 @@ ObservationValue: TypeAlias = Union[
 Observation: TypeAlias = dict[str, ObservationValue]
 """What one environment or robot saw at one step."""
 
+ObservationLike: TypeAlias = Mapping[str, Any]
+"""What a client takes for an observation: also lists, torch CPU tensors, and whatever
+else ``np.asarray`` turns into an array of a supported dtype. Checked when it is sent."""
+
 PolicyKwargValue: TypeAlias = Union[
     bool,
     int,

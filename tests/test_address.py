@@ -43,6 +43,8 @@ def test_an_address_is_read_as_it_is_printed(host: str, port: int) -> None:
         ("h:²", "allowed: HOST:PORT"),
         ("h:0", "1 to 65535"),
         ("h:65536", "1 to 65535"),
+        ("http://h:1234", "leave out the scheme"),
+        ("50051", "'50051' is a number"),
         ("::1", r"write an IPv6 address as \[::1\]:50051"),
     ],
 )
@@ -55,6 +57,19 @@ def test_an_address_of_another_form_is_an_error_that_says_what_is_allowed(
 
 def test_an_ipv6_host_may_stand_in_brackets() -> None:
     assert check_address("[::1]", 5) == check_address("::1", 5) == ("::1", 5)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("h:1234", "pass host and port apart"),
+        ("http://h", "leave out the scheme"),
+        ("50051", "is a number"),
+    ],
+)
+def test_a_host_that_is_more_or_less_than_one_says_so(host: str, reason: str) -> None:
+    with pytest.raises(InvalidValueError, match=reason):
+        check_address(host, 5)
 
 
 def test_only_a_server_may_leave_the_port_to_the_system() -> None:

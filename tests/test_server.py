@@ -114,6 +114,20 @@ def test_an_object_that_is_no_policy_is_refused_with_what_it_lacks() -> None:
         PolicyServer(Half(), port=0)  # type: ignore[arg-type]
 
 
+def test_a_policy_whose_methods_cannot_be_called_is_refused_at_the_start() -> None:
+    def policy(**methods: Any) -> Any:
+        return type("Policy", (RecordingHandler,), methods)()
+
+    async def waiting(self: Any, observations: Any, **options: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Policy\.predict_action\(observations.*'policy_kwargs'"):
+        PolicyServer(policy(predict_action=lambda self, observations: None), port=0)
+    with pytest.raises(TypeError, match=r"Policy\.predict_action is a coroutine function"):
+        PolicyServer(policy(predict_action=waiting), port=0)
+    with pytest.raises(TypeError, match=r"Policy\.reset.*'episode_ids'"):
+        PolicyServer(policy(reset=lambda self, episode_ids: None), port=0)
+
+
 def test_a_class_in_place_of_an_instance_is_refused() -> None:
     with pytest.raises(TypeError, match="RecordingHandler is a class; pass an instance"):
         PolicyServer(RecordingHandler, port=0)  # type: ignore[arg-type]

@@ -9,13 +9,13 @@ Nothing here reads bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from ..framing import Segments
 from ..tensors import as_wire_array
-from ..types import ObservationValue, PolicyKwargValue
+from ..types import ObservationLike, PolicyKwargValue
 from ..values import as_batch, as_number, check_episode_ids, check_text, unique_items
 from .fields import Parts, write_field, write_head, write_optional
 from .kwargs import KwargsWriter
@@ -38,7 +38,7 @@ from .tensors import add_tensor
 
 
 def encode_predict_request(
-    observations: Sequence[Mapping[str, ObservationValue]],
+    observations: Collection[ObservationLike],
     policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
     episode_ids: Sequence[str] | None = None,
 ) -> Segments:
@@ -74,7 +74,7 @@ def encode_predict_response(action: object) -> Segments:
     return _join_small(parts)
 
 
-def _add_observation(parts: Parts, observation: Mapping[str, ObservationValue], name: str) -> None:
+def _add_observation(parts: Parts, observation: ObservationLike, name: str) -> None:
     # The schema has three lists, so that what comes first in the mapping may
     # come last in the message.
     tensors: Parts = [b""]

@@ -262,7 +262,7 @@ class ClientConnection(Owner):
         timer = None
         if deadline is not None:
             timer = asyncio.get_running_loop().call_later(
-                max(0.0, deadline.remaining()), call.fail, _expired()
+                max(0.0, deadline.remaining()), call.fail, _expired(deadline)
             )
         try:
             writer = MessageWriter(segments, self._max_message_size, "request")
@@ -346,5 +346,6 @@ def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:
     return volatile("grpc-timeout", encode_timeout(deadline.remaining()))
 
 
-def _expired() -> DeadlineExceededError:
-    return DeadlineExceededError("the timeout passed before the answer came")
+def _expired(deadline: Deadline) -> DeadlineExceededError:
+    seconds = max(0.0, deadline.remaining())
+    return DeadlineExceededError(f"the timeout passed before the answer came, in {seconds:.3g} s")

@@ -29,6 +29,7 @@ from ..calls import (
 from ..errors import (
     DeadlineExceededError,
     InvalidArgumentError,
+    MessageTooLargeError,
     RemoteError,
     StatusCode,
     UnavailableError,
@@ -170,7 +171,11 @@ class ServerCall(Call):
 
     async def send(self, segments: Segments, max_message_size: int) -> None:
         """Sends the response."""
-        writer = MessageWriter(segments, max_message_size, "response")
+        try:
+            writer = MessageWriter(segments, max_message_size, "response")
+        except MessageTooLargeError as error:
+            log.warning("%s: %s: %s", self.peer, self.path, error.details())
+            raise
         self._stream.queue_headers(_RESPONSE_HEADERS)
         self._headers_sent = True
         await self._stream.send_message(writer, _OK_TRAILERS)

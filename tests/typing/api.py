@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,53 @@ async def awaiting(client: AsyncPolicyClient, observation: Observation) -> None:
     assert_type(await client.stub.predict(PredictRequest()), PredictResponse)
     async with client as entered:
         assert_type(entered, AsyncPolicyClient)
+
+
+def whatever_an_array_is_made_of(client: PolicyClient) -> None:
+    mixed = {"observation.state": [0.1, 0.2], "task": "lift"}
+    client.predict_action([mixed])
+    client.predict_action([{"observation.state": [0.1, 0.2], "n": 1}])
+
+
+class Narrow:
+    """A policy that declares exactly what comes."""
+
+    def predict_action(
+        self,
+        observations: list[dict[str, Any]],
+        *,
+        policy_kwargs: dict[str, Any] | None = None,
+        episode_ids: tuple[str, ...] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        return np.zeros(len(observations), np.float32)
+
+    def reset(self, episode_ids: tuple[str, ...] | None = None) -> None: ...
+
+    def model_info(self) -> str:
+        return ""
+
+
+class Wide:
+    """A policy that takes more than comes."""
+
+    def predict_action(
+        self,
+        observations: Sequence[Mapping[str, Any]],
+        *,
+        policy_kwargs: Mapping[str, Any] | None = None,
+        episode_ids: Sequence[str] | None = None,
+    ) -> npt.NDArray[Any]:
+        return np.zeros(len(observations))
+
+    def reset(self, episode_ids: Sequence[str] | None = None) -> None: ...
+
+    def model_info(self) -> str:
+        return ""
+
+
+def any_policy_may_be_served() -> None:
+    PolicyServer(Narrow())
+    PolicyServer(Wide())
 
 
 def serving(handler: PolicyHandler) -> None:
