@@ -200,6 +200,8 @@ class PolicyClient:
 
     def _begin_anew(self) -> None:
         """Leaves the connection to the parent of a forked process."""
+        if self._portal is not None:
+            self._portal.leave_to_parent()
         _left_to_parent.append((self._client, self._portal))
         self._finalizer.detach()
         self._start(closed=self._closed)
@@ -207,8 +209,7 @@ class PolicyClient:
 
 _clients: weakref.WeakSet[PolicyClient] = weakref.WeakSet()
 
-# Loops and transports of the parent. They are never collected in the child: closing
-# them would take the parent's sockets out of the epoll set that both share.
+# Loops and transports of the parent, which would warn if they were collected unclosed.
 _left_to_parent: list[object] = []
 
 

@@ -13,6 +13,9 @@ already, as in a notebook, has another thread call for it.
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import selectors
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -37,13 +40,16 @@ class _Call(Generic[T]):
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts the coroutine; runs in the loop, or while nobody drives it."""
-        if not self.abandoned:
-            self.task = loop.create_task(self._function())
-            self.task.add_done_callback(lambda _: self.wake())
+        if self.abandoned:
+            self.wake()
+            return
+        self.task = loop.create_task(self._function())
+        self.task.add_done_callback(lambda _: self.wake())
 
     def abandon(self) -> None:
         """Cancels the coroutine; runs in the loop, or while nobody drives it."""
         self.abandoned = True
+        self.wake()
         if self.task is not None:
             self.task.cancel()
 
@@ -69,7 +75,9 @@ class _Call(Generic[T]):
     @property
     def done(self) -> bool:
         """Whether there is an outcome."""
-        return self.lost or (self.task is not None and self.task.done())
+        if self.task is None:
+            return self.lost or self.abandoned
+        return self.lost or self.task.done()
 
     def outcome(self) -> T:
         """Returns what the coroutine returned, or raises what it raised."""
@@ -82,7 +90,8 @@ class Portal:
     """An event loop that is driven by those who call."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         # Guards what follows. Never held while the loop runs.
         self._changed = threading.Condition()
         self._calls: list[_Call[Any]] = []
@@ -233,12 +242,30 @@ class Portal:
             if self._closing or self.broken:
                 return
             self._closing = True
+        if asyncio._get_running_loop() is self._loop:
+            # From a signal handler, in the thread that drives: it must not wait for itself.
+            threading.Thread(target=self._close, args=[last], daemon=True).start()
+        else:
+            self._close(last)
+
+    def _close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             self._run(_Call(last))
         finally:
             with self._changed:
                 self._changed.wait_for(lambda: self.broken or not self._driven)
             self._loop.close()
+
+    def leave_to_parent(self) -> None:
+        """Makes the copy that a forked child has harmless: an epoll set is shared with the parent.
+
+        Whatever the child takes out of it, at its exit at the latest, is taken out of
+        an empty set of its own instead.
+        """
+        epoll = getattr(select, "epoll", None)
+        if epoll is not None and isinstance(self._selector, selectors.EpollSelector):
+            with epoll() as own:
+                os.dup2(own.fileno(), self._selector.fileno(), inheritable=False)
 
 
 async def _cancel_all() -> None:

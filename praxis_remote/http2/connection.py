@@ -249,6 +249,9 @@ class Connection(grpclib_protocol.Connection):
         assert self._socket is not None
         backlog = self._backlog
         while backlog and not self._transport.get_write_buffer_size():
+            if self._transport.is_closing():
+                backlog.clear()
+                return
             try:
                 sent = self._socket.sendmsg(list(islice(backlog, _MAX_SEGMENTS)))
             except OSError:
@@ -478,6 +481,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self._owner = owner
         self.lost = asyncio.Event()
         self._leaving = False
+        self._refused = False
         self._receiver = Receiver(
             client_side=client_side,
             max_frame_size=_MAX_FRAME_SIZE,
@@ -489,6 +493,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the settings."""
+        if self._refused:
+            cast("asyncio.Transport", transport).abort()
+            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -556,8 +563,14 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the transport at its end."""
-        super().connection_lost(exc)
+        if self.made:
+            super().connection_lost(exc)
         self.lost.set()
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a connection yet."""
+        return hasattr(self, "processor")
 
     def leave(self) -> None:
         """Says goodbye and lets the peer close, which it does when it has read all.
@@ -582,6 +595,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
 
     def close(self, reason: str, patience: float = CLOSE_TIMEOUT) -> None:
         """Says goodbye, fails the calls and closes, as `Processor.close` does."""
+        if not self.made:
+            # Accepted at this moment; it ends as soon as it begins.
+            self._refused = True
+            return
         if not self._leaving and not self._say_goodbye():
             return
         if self.connection.is_closing():

@@ -287,11 +287,12 @@ class Listener:
         self.end_calls(grace)
         await self._idle.wait()
         protocols = [connection.protocol for connection in self.connections]
+        made = [protocol for protocol in protocols if protocol.made]
         if grace > 0:
-            for protocol in protocols:
+            for protocol in made:
                 protocol.leave()
-            await _wait_lost([p for p in protocols if p.connection.unsent()], end - loop.time())
-            await _wait_lost(protocols, CLOSE_TIMEOUT)
+            await _wait_lost([p for p in made if p.connection.unsent()], end - loop.time())
+            await _wait_lost(made, CLOSE_TIMEOUT)
         for protocol in protocols:
             protocol.close("the server is shutting down")
         await _wait_lost(protocols, 2 * CLOSE_TIMEOUT)
