@@ -472,6 +472,7 @@ def test_a_spawned_worker_gets_a_client_of_its_own() -> None:
 def test_a_forked_child_gets_a_connection_of_its_own_and_the_parent_keeps_its() -> None:
     program = textwrap.dedent("""
         import os, sys
+        from concurrent.futures import ThreadPoolExecutor
         from praxis_remote import PolicyClient
         client = PolicyClient("127.0.0.1", int(sys.argv[1]), timeout=30)
         closed = PolicyClient("127.0.0.1", int(sys.argv[1]), timeout=30)
@@ -496,6 +497,10 @@ def test_a_forked_child_gets_a_connection_of_its_own_and_the_parent_keeps_its() 
         for pid in children:
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert client.predict_action([{"number": 2}]) == [2]
+        # A thread whose call another one carries is still noticed after a child's exit.
+        with ThreadPoolExecutor(8) as pool:
+            calls = pool.map(lambda n: client.predict_action([{"number": n}]), range(100))
+            assert [int(action[0]) for action in calls] == list(range(100))
         client.close()
         print("fine")
     """)

@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from praxis_remote.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from praxis_remote.http2 import Listener, ServerCall
 from praxis_remote.schema import HealthResponse
 from praxis_remote.testing import GatedHandler, RecordingHandler, connected
 
@@ -533,6 +535,27 @@ def test_a_server_that_stops_says_goodbye() -> None:
         peer.wait_closed()
 
 
+def test_a_connection_that_comes_while_the_server_stops_ends_as_it_begins() -> None:
+    from praxis_remote.http2.server import _ServerConnection
+
+    async def main() -> None:
+        listener = Listener(never, 1000)
+        protocol = _ServerConnection(listener).protocol
+        protocol.close("the server is shutting down")  # accepted, and not made yet
+        server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        await asyncio.wait_for(protocol.lost.wait(), WAIT)
+        writer.close()
+        server.close()
+
+    async def never(call: ServerCall) -> list[bytes]:
+        raise AssertionError("no call was made")
+
+    asyncio.run(main())
+
+
 def test_a_client_that_breaks_the_protocol_loses_its_connection_and_no_other() -> None:
     with connected(RecordingHandler(), timeout=WAIT) as (server, client):
         client.health_check()
@@ -546,8 +569,6 @@ def test_a_client_that_breaks_the_protocol_loses_its_connection_and_no_other() -
 def test_what_nobody_foresaw_is_an_internal_error_and_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from praxis_remote.http2 import Listener, ServerCall
-
     async def respond(call: ServerCall) -> list[bytes]:
         await call.receive()
         raise ZeroDivisionError("oops")

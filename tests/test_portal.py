@@ -16,7 +16,7 @@ from types import FrameType
 import pytest
 
 from praxis_remote.errors import CallCancelledError
-from praxis_remote.portal import Portal
+from praxis_remote.portal import Portal, _Call
 
 WAIT = 30.0
 
@@ -170,6 +170,50 @@ def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: 
         may_end.set()
         driver.result(WAIT)
     assert cancelled == [True]
+
+
+def test_a_call_that_is_given_up_before_another_thread_begins_it_ends(portal: Portal) -> None:
+    driving, may_end = threading.Event(), threading.Event()
+
+    async def drive() -> None:
+        driving.set()
+        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.001)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        driver = pool.submit(portal.run, drive)
+        assert driving.wait(WAIT)
+        call = _Call(never)
+        portal._loop.call_soon_threadsafe(call.abandon)  # as Ctrl-C does, a moment too early
+        with pytest.raises(CallCancelledError):
+            portal._run(call)
+        may_end.set()
+        driver.result(WAIT)
+
+
+def test_a_signal_handler_may_close_the_portal_that_its_thread_drives() -> None:
+    portal = Portal()
+    waiting: list[asyncio.Task[None]] = []
+
+    async def wait() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        waiting.append(task)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.Event().wait()
+
+    async def finish() -> None:
+        waiting[0].cancel()
+
+    previous = signal.signal(signal.SIGUSR1, lambda *_: portal.close(finish))
+    try:
+        with pytest.raises(CallCancelledError):
+            portal.run(wait)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
 
 
 class Alarm(KeyboardInterrupt):
