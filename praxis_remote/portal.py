@@ -179,6 +179,8 @@ class Portal:
             self._changed.notify_all()
 
     def _break(self) -> None:
+        # What was torn apart is told to those who wait for it, and to nobody else.
+        self._loop.set_exception_handler(lambda *_: None)
         with suppress(BaseException):
             self._loop.run_until_complete(_cancel_all())
         with self._changed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from . import codec, wire
@@ -44,7 +43,8 @@ class PolicyService:
         self._scheduler = scheduler
         # Messages of very many items keep neither the loop nor the policy waiting.
         self._decoder = Scheduler("praxis-remote-decoder")
-        self._model_info: str | None = None
+        # What `model_info` last returned, or raised.
+        self._model_info: str | HandlerError | None = None
         self._routes: dict[str, Callable[[ServerCall], Awaitable[Segments]]] = {
             PREDICT.path: self._predict,
             RESET.path: self._reset,
@@ -106,7 +106,10 @@ class PolicyService:
         # While the policy works, its last word has to do.
         if self._scheduler.idle or self._model_info is None:
             await self._scheduler.run(self._refresh_model_info, call.deadline)
-        return [wire.write_message(HealthResponse(ready=True, model_info=self._model_info or ""))]
+        info = self._model_info
+        if isinstance(info, HandlerError):
+            raise HandlerError(info.details())
+        return [wire.write_message(HealthResponse(ready=True, model_info=info or ""))]
 
     def close(self) -> None:
         """Ends the threads, after the jobs that they have."""
@@ -115,16 +118,14 @@ class PolicyService:
 
     async def warm_model_info(self) -> None:
         """Asks for `model_info` once, so that a busy server has it at hand."""
-        with suppress(HandlerError):
-            await self._scheduler.run(self._refresh_model_info)
+        await self._scheduler.run(self._refresh_model_info)
 
     def _refresh_model_info(self) -> None:
         try:
             self._model_info = str(self._handler.model_info())
         except BaseException as error:
-            self._model_info = self._model_info or ""
             log.exception("the policy's model_info failed")
-            raise HandlerError(str(error) or type(error).__name__) from error
+            self._model_info = HandlerError(str(error) or type(error).__name__)
 
     async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
         """Runs a method of the policy and turns what it raises into a status."""

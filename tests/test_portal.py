@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import random
 import signal
@@ -256,6 +258,24 @@ def test_a_signal_handler_that_raises_in_the_loop_breaks_the_portal_and_nobody_h
     with pytest.raises(CallCancelledError, match="make a new one"):
         portal.run(nothing)
     portal.close(nothing)
+
+
+def test_a_broken_portal_tells_of_it_once_and_logs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def ring() -> None:
+        raise Alarm
+
+    async def call() -> None:
+        await asyncio.wait_for(ring(), WAIT)  # in a task of its own, on some Pythons
+
+    portal = Portal()
+    with caplog.at_level(logging.DEBUG):
+        with pytest.raises(Alarm):
+            portal.run(call)
+        del portal
+        gc.collect()
+    assert caplog.messages == []
 
 
 def test_closing_runs_the_last_coroutine_and_waits_for_those_that_it_ends() -> None:

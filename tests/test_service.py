@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from praxis_remote.calls import HEALTH_CHECK, PREDICT, RESET, Deadline, Metadata
 from praxis_remote.errors import (
     DeadlineExceededError,
     DecodeError,
+    HandlerError,
     InvalidArgumentError,
     UnimplementedError,
 )
@@ -71,6 +73,32 @@ def test_reset_tells_the_policy_which_episodes(scheduler: Scheduler) -> None:
         response = wire.read_message(ResetResponse, respond(service, RESET.path, message))
         assert response.success
     assert handler.resets == [("a", ""), None]
+
+
+def test_a_policy_that_failed_to_say_what_it_is_is_not_ready_while_it_works(
+    scheduler: Scheduler,
+) -> None:
+    class Failing(RecordingHandler):
+        def model_info(self) -> str:
+            raise RuntimeError("no checkpoint")
+
+    async def main() -> None:
+        service = PolicyService(Failing(), scheduler)
+        await service.warm_model_info()
+        working, release = threading.Event(), threading.Event()
+
+        def work() -> None:
+            working.set()
+            release.wait()
+
+        busy = asyncio.ensure_future(scheduler.run(work))
+        await asyncio.to_thread(working.wait)
+        with pytest.raises(HandlerError, match="no checkpoint"):
+            await service.respond(cast("ServerCall", Call(HEALTH_CHECK.path)))
+        release.set()
+        await busy
+
+    asyncio.run(main())
 
 
 def test_health_says_what_the_policy_says(scheduler: Scheduler) -> None:
