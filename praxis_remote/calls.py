@@ -15,8 +15,9 @@ import binascii
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -25,11 +26,14 @@ import betterproto
 from .errors import InvalidValueError, RemoteError, StatusCode, error_for_status
 from .schema import PolicyServiceBase
 
-Headers: TypeAlias = list[tuple[str, str]]
+Headers: TypeAlias = tuple[tuple[str, str], ...]
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 
 CONTENT_TYPE = "application/grpc"
+
+# Headers whose meaning is remembered: those of one call are mostly those of the last one.
+_REMEMBERED = 64
 
 # ---------------------------------------------------------------- methods
 
@@ -52,10 +56,11 @@ PREDICT, RESET, HEALTH_CHECK = METHODS["Predict"], METHODS["Reset"], METHODS["He
 
 # ---------------------------------------------------------------- deadline
 
-# At most 8 digits and a unit, the finest unit that holds the value.
+# At most 8 digits and a unit. In milliseconds from 10 ms up: a finer unit would be another
+# value, and so other headers, at each call with the same timeout.
 _STEPS_PER_SECOND = {"n": 1e9, "u": 1e6, "m": 1e3, "S": 1.0, "M": 1 / 60, "H": 1 / 3600}
+_MOST_STEPS = {"n": 10**4, "u": 10**4, "m": 10**8, "S": 10**8, "M": 10**8, "H": 10**8}
 _TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
-_MAX_TIMEOUT_DIGITS = 10**8
 
 
 @dataclass(frozen=True, order=True)
@@ -99,11 +104,11 @@ def encode_timeout(seconds: float) -> str:
 
     Rounded up because the server shall never give up before the client does.
     """
-    for unit, rate in _STEPS_PER_SECOND.items():
-        steps = max(1, math.ceil(seconds * rate))
-        if steps < _MAX_TIMEOUT_DIGITS:
+    for unit, most in _MOST_STEPS.items():
+        steps = max(1, math.ceil(seconds * _STEPS_PER_SECOND[unit]))
+        if steps < most:
             return f"{steps}{unit}"
-    return f"{_MAX_TIMEOUT_DIGITS - 1}H"
+    return f"{_MOST_STEPS['H'] - 1}H"
 
 
 def decode_timeout(value: str) -> float:
@@ -143,9 +148,9 @@ def encode_metadata(metadata: MetadataLike | None) -> Headers:
         InvalidValueError: A key or a value has another form.
     """
     if not metadata:
-        return []
+        return ()
     pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
-    return [(key, _encode_metadata_value(key, value)) for key, value in pairs]
+    return tuple([(key, _encode_metadata_value(key, value)) for key, value in pairs])
 
 
 def _encode_metadata_value(key: str, value: str | bytes) -> str:
@@ -167,7 +172,8 @@ def _encode_metadata_value(key: str, value: str | bytes) -> str:
     return value
 
 
-def decode_metadata(headers: Iterable[tuple[str, str]]) -> Metadata:
+@lru_cache(maxsize=_REMEMBERED)
+def decode_metadata(headers: Headers) -> Metadata:
     """Returns the metadata among headers.
 
     A ``-bin`` value that is no base64 is left out: the caller's slip shall not cost
@@ -215,13 +221,13 @@ _STATUS_OF_HTTP = {
 
 def encode_status(code: StatusCode, details: str = "") -> Headers:
     """Returns a status as trailers. Text over 4 kB is cut."""
-    trailers = [("grpc-status", str(code.value))]
-    if details:
-        raw = details.encode("utf-8", "replace")
-        if len(raw) > _MAX_DETAILS:
-            raw = raw[: _MAX_DETAILS - 3].decode("utf-8", "ignore").encode() + b"..."
-        trailers.append(("grpc-message", _cut_quoted(quote(raw, safe=_UNQUOTED))))
-    return trailers
+    status = ("grpc-status", str(code.value))
+    if not details:
+        return (status,)
+    raw = details.encode("utf-8", "replace")
+    if len(raw) > _MAX_DETAILS:
+        raw = raw[: _MAX_DETAILS - 3].decode("utf-8", "ignore").encode() + b"..."
+    return status, ("grpc-message", _cut_quoted(quote(raw, safe=_UNQUOTED)))
 
 
 def _cut_quoted(quoted: str) -> str:
@@ -232,14 +238,16 @@ def _cut_quoted(quoted: str) -> str:
     return quote(whole, safe=_UNQUOTED) + "..."
 
 
-def check_response_headers(headers: Mapping[str, str]) -> None:
-    """Raises unless the headers are those of a gRPC response.
+@lru_cache(maxsize=_REMEMBERED)
+def check_response_headers(headers: Headers) -> str:
+    """Returns what a response may be compressed with, a ``grpc-encoding``.
 
     Raises:
-        RemoteError: They come from something else, such as a proxy or web server.
+        RemoteError: The headers come from something else, such as a proxy or web server.
     """
-    status = headers.get(":status", "none")
-    content_type = headers.get("content-type", "none")
+    fields = dict(headers)
+    status = fields.get(":status", "none")
+    content_type = fields.get("content-type", "none")
     if status != "200":
         code = _STATUS_OF_HTTP.get(status, StatusCode.UNKNOWN)
         raise error_for_status(code, f"HTTP status {status} and no gRPC response")
@@ -248,18 +256,33 @@ def check_response_headers(headers: Mapping[str, str]) -> None:
             f"content-type {content_type!r}; {CONTENT_TYPE!r} expected: "
             "is this the address of a policy server?"
         )
+    return fields.get("grpc-encoding", "identity")
 
 
-def error_in_trailers(trailers: Mapping[str, str]) -> RemoteError | None:
-    """Returns the error that trailers carry, None for status OK."""
-    raw = trailers.get("grpc-status")
+@lru_cache(maxsize=_REMEMBERED)
+def decode_status(trailers: Headers) -> tuple[StatusCode, str]:
+    """Returns the status and the details that trailers carry.
+
+    Raises:
+        RemoteError: There is none, or one that gRPC does not have.
+    """
+    fields = dict(trailers)
+    raw = fields.get("grpc-status")
     if raw is None:
-        return RemoteError("the response ended without a grpc-status")
+        raise RemoteError("the response ended without a grpc-status")
     try:
         code = StatusCode(int(raw))
     except ValueError:
-        return RemoteError(f"grpc-status {raw[:40]!r} is none of gRPC's")
-    if code is StatusCode.OK:
-        return None
-    details = unquote(trailers.get("grpc-message", ""), errors="replace")
-    return error_for_status(code, details)
+        raise RemoteError(f"grpc-status {raw[:40]!r} is none of gRPC's") from None
+    return code, unquote(fields.get("grpc-message", ""), errors="replace")
+
+
+def check_status(trailers: Headers) -> None:
+    """Raises unless trailers carry the status OK.
+
+    Raises:
+        RemoteError: The error that the status stands for, or there is none.
+    """
+    code, details = decode_status(trailers)
+    if code is not StatusCode.OK:
+        raise error_for_status(code, details)

@@ -44,7 +44,7 @@ class Channel:
         segments: Segments,
         *,
         deadline: Deadline | None = None,
-        metadata: Headers | None = None,
+        metadata: Headers = (),
     ) -> Response:
         """Sends a request and returns its response.
 
@@ -53,7 +53,7 @@ class Channel:
         """
         connection = await self._connect(deadline)
         return await connection.call(
-            path, segments, deadline=deadline, metadata=self._metadata + (metadata or [])
+            path, segments, deadline=deadline, metadata=self._metadata + metadata
         )
 
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:

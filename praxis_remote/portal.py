@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from .errors import CallCancelledError
+from .stepper import Stepper
 
 T = TypeVar("T")
 
@@ -32,40 +33,55 @@ class _Call(Generic[T]):
 
     def __init__(self, function: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._function = function
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup = threading.Event()
-        self.task: asyncio.Task[T] | None = None
-        self.abandoned = False
-        self.lost = False
+        self._stepper: Stepper[T] | None = None
+        self._abandoned = False
+        self._lost = False
         self.shall_drive = False
 
+    # Run in the loop, or while nobody drives it.
+
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts the coroutine; runs in the loop, or while nobody drives it."""
-        if self.abandoned:
+        """Starts the coroutine, unless it was started or given up."""
+        if self._abandoned:
             self.wake()
-            return
-        self.task = loop.create_task(self._function())
-        self.task.add_done_callback(lambda _: self.wake())
+        elif self._stepper is None:
+            self._loop = loop
+            self._stepper = Stepper(self._function(), self._step)
+            self._step()
+
+    def _step(self) -> None:
+        assert self._stepper is not None
+        assert self._loop is not None
+        self._stepper.step()
+        if self._stepper.done:
+            self.wake()
+            if self.shall_drive:
+                self._loop.stop()
 
     def abandon(self) -> None:
-        """Cancels the coroutine; runs in the loop, or while nobody drives it."""
-        self.abandoned = True
+        """Cancels the coroutine."""
+        self._abandoned = True
         self.wake()
-        if self.task is not None:
-            self.task.cancel()
-
-    def wake(self) -> None:
-        """Has the waiting thread look again."""
-        self._wakeup.set()
+        if self._stepper is not None:
+            self._stepper.cancel()
 
     def lose(self) -> None:
         """Ends the waiting for a loop that is no more."""
-        self.lost = True
+        self._lost = True
         self.wake()
 
     def ask_to_drive(self) -> None:
         """Hands the loop on to the thread of this call."""
         self.shall_drive = True
         self.wake()
+
+    # Run in the thread that waits.
+
+    def wake(self) -> None:
+        """Has the waiting thread look again."""
+        self._wakeup.set()
 
     def wait(self) -> None:
         """Waits for the end, or until the thread shall drive."""
@@ -75,15 +91,16 @@ class _Call(Generic[T]):
     @property
     def done(self) -> bool:
         """Whether there is an outcome."""
-        if self.task is None:
-            return self.lost or self.abandoned
-        return self.lost or self.task.done()
+        if self._stepper is None:
+            return self._lost or self._abandoned
+        return self._lost or self._stepper.done
 
     def outcome(self) -> T:
         """Returns what the coroutine returned, or raises what it raised."""
-        if self.task is None or not self.task.done() or self.task.cancelled():
-            raise CallCancelledError("the client was closed")
-        return self.task.result()
+        if self._stepper is not None and self._stepper.done:
+            with suppress(asyncio.CancelledError):
+                return self._stepper.result()
+        raise CallCancelledError("the client was closed")
 
 
 class Portal:
@@ -134,27 +151,25 @@ class Portal:
                 # In this order: who shall drive hands the loop on whatever happens.
                 call.shall_drive = True
                 self._driven = True
-                call.begin(self._loop)
 
     def _drive(self, call: _Call[Any]) -> None:
         """Drives the loop until the call is done."""
         try:
-            if call.task is None:
-                # The loop was handed on before it had begun the call.
-                self._loop.call_soon(self._loop.stop)
+            asyncio._set_running_loop(self._loop)
+            try:
+                call.begin(self._loop)
+            finally:
+                asyncio._set_running_loop(None)
+            if not call.done:
                 self._loop.run_forever()
-            else:
-                self._loop.run_until_complete(call.task)
         except (KeyboardInterrupt, SystemExit):
             # A signal handler raised in the midst of the loop, in which nothing can
             # be relied on any more.
             self._break()
             raise
         except BaseException:
-            if not call.done:
-                self._break()
-                raise
-            # What the call itself raised, which `outcome` raises.
+            self._break()
+            raise
 
     def _leave(self, call: _Call[Any]) -> None:
         with self._changed:
@@ -181,8 +196,13 @@ class Portal:
     def _break(self) -> None:
         # What was torn apart is told to those who wait for it, and to nobody else.
         self._loop.set_exception_handler(lambda *_: None)
-        with suppress(BaseException):
-            self._loop.run_until_complete(_cancel_all())
+        for call in self._calls:
+            self._loop.call_soon(call.abandon)
+        last = self._loop.create_task(_cancel_all())
+        while not last.done():
+            # What was raised may be raised again by whoever awaited it.
+            with suppress(BaseException):
+                self._loop.run_until_complete(last)
         with self._changed:
             self.broken = True
             for call in self._calls:

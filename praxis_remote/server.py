@@ -79,7 +79,7 @@ class PolicyServer:
         self._socket = bind(check_address(host, port, lowest_port=0))
         self._address = Address(host, self._socket.getsockname()[1])
         self._service = PolicyService(handler, scheduler or Scheduler())
-        self._listener = Listener(self._service.respond, max_message_size)
+        self._listener = Listener(self._service, max_message_size)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -51,21 +51,27 @@ class PolicyService:
             HEALTH_CHECK.path: self._health_check,
         }
 
+    def check(self, call: ServerCall) -> None:
+        """Looks at a call whose message has not come yet.
+
+        Raises:
+            UnimplementedError: There is no such method.
+        """
+        if call.path not in self._routes:
+            raise UnimplementedError(
+                f"no method {call.path!r}; this server has {', '.join(self._routes)}"
+            )
+
     async def respond(self, call: ServerCall) -> Segments:
         """Returns the response to a call.
 
         Raises:
             RemoteError: The status that the caller shall get instead.
         """
-        route = self._routes.get(call.path)
-        if route is None:
-            raise UnimplementedError(
-                f"no method {call.path!r}; this server has {', '.join(self._routes)}"
-            )
-        return await route(call)
+        return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request = await self._decode(await call.receive())
+        request = await self._decode(call.message())
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
@@ -90,7 +96,7 @@ class PolicyService:
         return await self._decoder.run(lambda: wire.read_message(cls, message))
 
     async def _reset(self, call: ServerCall) -> Segments:
-        request = await self._read(ResetRequest, await call.receive())
+        request = await self._read(ResetRequest, call.message())
 
         def reset() -> Segments:
             if request.episode_ids:
@@ -102,7 +108,7 @@ class PolicyService:
         return await self._run(call, "reset", reset)
 
     async def _health_check(self, call: ServerCall) -> Segments:
-        await self._read(Empty, await call.receive())
+        await self._read(Empty, call.message())
         # While the policy works, its last word has to do.
         if self._scheduler.idle or self._model_info is None:
             await self._scheduler.run(self._refresh_model_info, call.deadline)

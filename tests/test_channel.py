@@ -22,7 +22,7 @@ WAIT = 30.0
 
 
 def channel_to(port: int) -> Channel:
-    return Channel(Address("127.0.0.1", port), 10**6, [])
+    return Channel(Address("127.0.0.1", port), 10**6, ())
 
 
 async def call(channel: Channel, timeout: float = WAIT) -> Any:

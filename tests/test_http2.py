@@ -535,11 +535,24 @@ def test_a_server_that_stops_says_goodbye() -> None:
         peer.wait_closed()
 
 
+class Answers:
+    """A service that has no objections."""
+
+    def __init__(self, answer: Callable[[ServerCall], Awaitable[list[bytes]]]) -> None:
+        self._answer = answer
+
+    def check(self, call: ServerCall) -> None:
+        """Lets every call pass."""
+
+    async def respond(self, call: ServerCall) -> list[bytes]:
+        return await self._answer(call)
+
+
 def test_a_connection_that_comes_while_the_server_stops_ends_as_it_begins() -> None:
     from praxis_remote.http2.server import _ServerConnection
 
     async def main() -> None:
-        listener = Listener(never, 1000)
+        listener = Listener(Answers(never), 1000)
         protocol = _ServerConnection(listener).protocol
         protocol.close("the server is shutting down")  # accepted, and not made yet
         server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
@@ -569,22 +582,22 @@ def test_a_client_that_breaks_the_protocol_loses_its_connection_and_no_other() -
 def test_what_nobody_foresaw_is_an_internal_error_and_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def respond(call: ServerCall) -> list[bytes]:
-        await call.receive()
+    async def fail(call: ServerCall) -> list[bytes]:
+        call.message()
         raise ZeroDivisionError("oops")
 
-    async def main(respond: Callable[[ServerCall], Awaitable[list[bytes]]]) -> None:
+    async def main() -> None:
         import socket
 
         sock = socket.create_server(("127.0.0.1", 0))
-        listener = Listener(respond, 1000)
+        listener = Listener(Answers(fail), 1000)
         await listener.start(sock)
         async with AsyncPolicyClient("127.0.0.1", sock.getsockname()[1], timeout=WAIT) as client:
             with pytest.raises(HandlerError, match="ZeroDivisionError: oops"):
                 await client.health_check()
         await listener.stop(0)
 
-    asyncio.run(main(respond))
+    asyncio.run(main())
     assert [r.levelno for r in caplog.records if "not foreseen" in r.getMessage()] == [
         logging.ERROR
     ]

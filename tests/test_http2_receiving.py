@@ -15,7 +15,7 @@ from praxis_remote.errors import DecodeError
 from praxis_remote.http2.receiving import Receiver
 
 DATA, HEADERS, SETTINGS, CONTINUATION = 0, 1, 4, 9
-END_STREAM, END_HEADERS, PADDED = 1, 4, 8
+END_STREAM, END_HEADERS, PADDED, PRIORITY = 1, 4, 8, 32
 GREETING = raw_frame(SETTINGS, 0)
 MAX_FRAME_SIZE = 2**20
 
@@ -49,12 +49,14 @@ class Log:
     def __init__(self, *, client_side: bool = True, has_place: bool = True) -> None:
         self.targets = {1: Target(has_place=has_place), 3: Target(has_place=has_place)}
         self.fed = bytearray()
+        self.blocks: list[tuple[int, bytes, bool]] = []
         self.completed: list[tuple[int, int, bool]] = []
         self.receiver = Receiver(
             client_side=client_side,
             max_frame_size=MAX_FRAME_SIZE,
             find=self.targets.get,
             feed=self.fed.extend,
+            headers=lambda *frame: self.blocks.append(frame),
             complete=lambda *frame: self.completed.append(frame),
         )
 
@@ -79,12 +81,25 @@ frame = st.one_of(
     st.tuples(st.just(DATA), st.just(5), st.binary(max_size=50), st.just(0)),
     st.tuples(st.just(DATA), st.just(1), st.binary(min_size=1, max_size=50), st.just(PADDED)),
     st.tuples(
-        st.sampled_from([HEADERS, SETTINGS, 0xAB]),
+        st.sampled_from([SETTINGS, 0xAB]),
         st.sampled_from([0, 1]),
         st.binary(max_size=50),
         st.just(END_HEADERS),
     ),
+    st.tuples(
+        st.just(HEADERS),
+        st.sampled_from([1, 3, 5]),
+        st.binary(max_size=50) | st.integers(10_000, 20_000).map(bytes),
+        st.sampled_from(
+            [END_HEADERS, END_HEADERS | END_STREAM, END_HEADERS | PADDED, END_HEADERS | PRIORITY]
+        ),
+    ),
 )
+
+
+def is_block(kind: int, size: int, flags: int) -> bool:
+    """Whether a frame is a block of headers that need not take the long way."""
+    return kind == HEADERS and not flags & (PADDED | PRIORITY) and size <= 16 * 1024
 
 
 @given(
@@ -104,7 +119,11 @@ def test_payloads_and_other_frames_arrive_whole_however_they_are_cut(
     for stream_id, target in log.targets.items():
         assert target.content == b"".join(f[2] for f in direct if f[1] == stream_id)
     assert log.completed == [(f[1], len(f[2]), bool(f[3] & END_STREAM)) for f in direct]
-    others = [raw_frame(f[0], f[1], f[2], f[3]) for f in frames if f not in direct]
+    blocks = [f for f in frames if is_block(f[0], len(f[2]), f[3])]
+    assert log.blocks == [(f[1], f[2], bool(f[3] & END_STREAM)) for f in blocks]
+    others = [
+        raw_frame(f[0], f[1], f[2], f[3]) for f in frames if f not in direct and f not in blocks
+    ]
     assert log.fed == GREETING + b"".join(others)
 
 
@@ -113,7 +132,8 @@ def test_byte_by_byte_is_the_same_as_whole() -> None:
     whole, slow = Log(), Log()
     whole.give(data)
     slow.give(data, 1)
-    assert whole.fed == slow.fed
+    assert whole.fed == slow.fed == GREETING
+    assert whole.blocks == slow.blocks == [(1, b"h", False)]
     assert whole.completed == slow.completed == [(1, 3, True)]
     assert whole.targets[1].content == slow.targets[1].content == b"abc"
 

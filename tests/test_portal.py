@@ -198,14 +198,12 @@ def test_a_call_that_is_given_up_before_another_thread_begins_it_ends(portal: Po
 
 def test_a_signal_handler_may_close_the_portal_that_its_thread_drives() -> None:
     portal = Portal()
-    waiting: list[asyncio.Task[None]] = []
+    waiting: list[asyncio.Future[None]] = []
 
     async def wait() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        waiting.append(task)
+        waiting.append(asyncio.get_running_loop().create_future())
         os.kill(os.getpid(), signal.SIGUSR1)
-        await asyncio.Event().wait()
+        await waiting[0]
 
     async def finish() -> None:
         waiting[0].cancel()
@@ -281,17 +279,15 @@ def test_a_broken_portal_tells_of_it_once_and_logs_nothing(
 def test_closing_runs_the_last_coroutine_and_waits_for_those_that_it_ends() -> None:
     portal = Portal()
     waiting = threading.Event()
-    tasks: list[asyncio.Task[None]] = []
+    futures: list[asyncio.Future[None]] = []
 
     async def wait() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
+        futures.append(asyncio.get_running_loop().create_future())
         waiting.set()
-        await asyncio.Event().wait()
+        await futures[0]
 
     async def finish() -> None:
-        tasks[0].cancel()
+        futures[0].cancel()
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(portal.run, wait)

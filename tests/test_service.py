@@ -41,7 +41,7 @@ class Call:
         self.deadline = deadline
         self._message = bytearray(message)
 
-    async def receive(self) -> bytearray:
+    def message(self) -> bytearray:
         return self._message
 
 
@@ -53,7 +53,9 @@ def scheduler() -> Iterator[Scheduler]:
 
 
 def respond(service: PolicyService, *args: Any) -> bytes:
-    return b"".join(asyncio.run(service.respond(cast("ServerCall", Call(*args)))))
+    call = cast("ServerCall", Call(*args))
+    service.check(call)
+    return b"".join(asyncio.run(service.respond(call)))
 
 
 def test_predict_decodes_asks_the_policy_and_encodes(scheduler: Scheduler) -> None:

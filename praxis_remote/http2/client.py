@@ -22,9 +22,9 @@ from ..calls import (
     Headers,
     Metadata,
     check_response_headers,
+    check_status,
     decode_metadata,
     encode_timeout,
-    error_in_trailers,
 )
 from ..errors import (
     BadResponseError,
@@ -62,8 +62,8 @@ class _ClientCall(Call):
     def __init__(self, reader: MessageReader) -> None:
         super().__init__()
         self._reader = reader
-        self._headers: dict[str, str] | None = None
-        self._trailers: Headers = []
+        self._encoding: str | None = None
+        self._trailers: Headers = ()
         self._settled: Response | RemoteError | None = None
 
     @override
@@ -72,13 +72,12 @@ class _ClientCall(Call):
 
     @override
     def receive_headers(self, headers: Headers) -> None:
-        if self._headers is None:
-            self._headers = dict(headers)
+        self._trailers = headers
+        if self._encoding is None:
             try:
-                check_response_headers(self._headers)
+                self._encoding = check_response_headers(headers)
             except RemoteError as error:
                 self.fail(error)
-        self._trailers = headers
 
     @override
     def receive_data(self, data: bytes | memoryview) -> None:
@@ -97,22 +96,23 @@ class _ClientCall(Call):
 
     @override
     def receive_end(self) -> None:
-        if self._headers is None:
-            self.fail(BadResponseError("the stream ended without a response"))
-            return
-        error = error_in_trailers(dict(self._trailers))
-        if error is not None:
-            self.fail(error)
-            return
+        if self._settled is None:
+            try:
+                self._settle(self._response())
+            except RemoteError as error:
+                self.fail(error)
+
+    def _response(self) -> Response:
+        if self._encoding is None:
+            raise BadResponseError("the stream ended without a response")
+        check_status(self._trailers)
         try:
-            message = self._reader.end(self._headers.get("grpc-encoding", "identity"))
-        except RemoteError as bad:
-            self.fail(_blame_server(bad))
-            return
+            message = self._reader.end(self._encoding)
+        except RemoteError as error:
+            raise _blame_server(error) from error
         if message is None:
-            self.fail(BadResponseError("status OK came without a message"))
-            return
-        self._settle(Response(message, decode_metadata(self._trailers)))
+            raise BadResponseError("status OK came without a message")
+        return Response(message, decode_metadata(self._trailers))
 
     @override
     def fail(self, error: RemoteError) -> None:
@@ -272,7 +272,7 @@ class ClientConnection(Owner):
                 timer.cancel()
 
     def _headers(self, path: str, metadata: Headers) -> Headers:
-        return [
+        return (
             (":method", "POST"),
             (":scheme", "http"),
             (":path", path),
@@ -282,7 +282,7 @@ class ClientConnection(Owner):
             ("user-agent", _USER_AGENT),
             ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
             *metadata,
-        ]
+        )
 
     async def _run(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
@@ -293,14 +293,13 @@ class ClientConnection(Owner):
             # Its turn may have come at the moment when it was given up.
             self._pass_turn()
             raise
-        release = self._protocol.processor.register(stream)
         try:
             await stream.send_message(writer)
             return await call.result()
         except H2Error as error:
             raise UnavailableError(f"the connection failed while sending: {error}") from error
         finally:
-            release()
+            self._protocol.processor.release(stream)
             stream.reset_if_open(ErrorCodes.CANCEL)
             self._pass_turn()
 
@@ -314,9 +313,8 @@ class ClientConnection(Owner):
         self, call: _ClientCall, headers: Headers, deadline: Deadline | None
     ) -> Stream:
         """Opens a stream as soon as the server allows one more."""
-        stream = self._protocol.connection.create_stream() if self.usable else None
-        while not call.abandoned() and stream is not None and self.usable:
-            timeout: Headers = [] if deadline is None else [_timeout_header(deadline)]
+        while not call.abandoned() and self.usable:
+            timeout: Headers = () if deadline is None else (_timeout_header(deadline),)
             h2 = self._protocol.connection.h2
             try:
                 stream_id = h2.get_next_available_stream_id()
@@ -334,8 +332,9 @@ class ClientConnection(Owner):
                 break
             except H2Error as error:
                 raise UnavailableError(f"the connection takes no calls: {error}") from error
+            stream = Stream(self._protocol.processor, stream_id)
             stream.call = call
-            stream.init_stream(stream_id, self._protocol.connection)
+            self._protocol.processor.register(stream)
             return stream
         if call.abandoned():
             await call.result()

@@ -12,7 +12,6 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
@@ -38,7 +37,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import MessageWriter
-from .machine import Chunk, StateMachine
+from .machine import StateMachine
 from .receiving import Receiver
 
 log = logging.getLogger("praxis_remote.http2")
@@ -124,7 +123,7 @@ class Owner(ABC):
     """Who a connection belongs to: it is told what concerns no call that is running."""
 
     def accept(
-        self, stream: Stream, headers: Headers, release: Callable[[], None]
+        self, stream: Stream, headers: Headers
     ) -> None:  # pragma: no cover - h2 lets no client receive a request
         """Takes a new call. It shall set ``stream.call`` before it returns."""
         raise NotImplementedError
@@ -142,37 +141,37 @@ class Owner(ABC):
         """Takes the news that the connection is closed."""
 
 
-class Stream(grpclib_protocol.Stream):
-    """grpclib's stream, which sends a message in chunks as the windows allow."""
+class Stream:
+    """A stream, on which a message is sent in chunks as the windows allow.
+
+    grpclib's own has events and buffers that nothing here waits for.
+    """
+
+    __slots__ = ("call", "connection", "h2", "id", "processor")
 
     call: Call
 
-    def _writable(self) -> int:
-        assert self.id is not None
-        if not self.connection.write_ready.is_set():
-            return 0
-        return min(
-            self._h2_connection.local_flow_control_window(self.id),
-            self._h2_connection.max_outbound_frame_size,
-        )
+    def __init__(self, processor: Processor, stream_id: int) -> None:
+        self.processor = processor
+        self.connection = processor.connection
+        self.h2 = self.connection.h2
+        self.id = stream_id
 
     async def send_message(self, message: MessageWriter, trailers: Headers | None = None) -> None:
         """Sends a message, and trailers after it, or as much as anybody wants.
 
         Without trailers the stream ends with the message.
         """
-        assert self.id is not None
         while not self.call.abandoned():
-            size = self._writable()
+            size = self.h2.sendable(self.id) if self.connection.write_ready.is_set() else 0
             if size <= 0:
                 self.connection.flush()
                 await self.call.pause()
                 continue
             size = min(size, message.remaining)
-            # h2 asks a payload for its length, and for nothing else.
-            chunk = cast("bytes", Chunk(message.take(size), size))
+            parts = message.take(size)
             last = not message.remaining
-            self._h2_connection.send_data(self.id, chunk, end_stream=last and trailers is None)
+            self.h2.send_chunk(self.id, parts, size, end_stream=last and trailers is None)
             if last:
                 if trailers is not None:
                     self.queue_headers(trailers, end_stream=True)
@@ -182,24 +181,16 @@ class Stream(grpclib_protocol.Stream):
 
     def queue_headers(self, headers: Headers, *, end_stream: bool = False) -> None:
         """Lets headers leave with the next flush."""
-        assert self.id is not None
-        self._h2_connection.send_headers(self.id, headers, end_stream=end_stream)
+        self.h2.send_headers(self.id, headers, end_stream=end_stream)
 
     def reset_if_open(self, code: ErrorCodes) -> None:
         """Tells the peer that the stream is over, where it is not over already."""
-        if self.closable:
-            assert self.id is not None
-            self._h2_connection.reset_stream(self.id, error_code=code)
+        stream = self.h2.streams.get(self.id)
+        if stream is None or stream.closed or self.connection.is_closing():
+            return
+        with suppress(ProtocolError):  # the whole connection is over
+            self.h2.reset_stream(self.id, error_code=code)
             self.connection.flush()
-
-    @override
-    def __ended__(self) -> None:
-        """Not used: `Processor` tells the call."""
-
-    @override
-    def __terminated__(self, reason: str) -> None:
-        """Called by grpclib when the connection is closed."""
-        self.call.fail(UnavailableError(reason))
 
 
 class Connection(grpclib_protocol.Connection):
@@ -225,11 +216,6 @@ class Connection(grpclib_protocol.Connection):
     def transport(self) -> asyncio.Transport:
         """The socket's transport."""
         return self._transport
-
-    @override
-    def create_stream(self, *, stream_id: int | None = None, wrapper: Any = None) -> Stream:
-        """Returns a stream; without an id it is one to be opened."""
-        return Stream(self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper)
 
     @override
     def flush(self) -> None:
@@ -332,6 +318,7 @@ class Processor(grpclib_protocol.EventsProcessor):
     ) -> None:
         super().__init__(handler, connection)
         self._owner = owner
+        self._streams = cast("dict[int, Stream]", self.streams)
 
     @override
     def process(self, event: events.Event) -> None:
@@ -349,40 +336,46 @@ class Processor(grpclib_protocol.EventsProcessor):
         """
         if hasattr(self, "processors"):
             transport = self.connection.transport
+            calls = self.calls()
+            # For grpclib there is nobody to be told.
+            self._streams.clear()
             super().close(reason)
+            for call in calls:
+                call.fail(UnavailableError(reason))
             # Closing waits for a peer that does not read, for ever.
             asyncio.get_running_loop().call_later(patience, transport.abort)
             self._owner.connection_closed(reason)
 
     def calls(self) -> list[Call]:
         """Returns the calls that are running."""
-        return [cast("Stream", stream).call for stream in self.streams.values()]
+        return [stream.call for stream in self._streams.values()]
 
     def find(self, stream_id: int) -> Call | None:
         """Returns the call of a stream."""
-        stream = self.streams.get(stream_id)
-        return None if stream is None else cast("Stream", stream).call
+        stream = self._streams.get(stream_id)
+        return None if stream is None else stream.call
 
-    def _call(self, event: Any) -> Call | None:
-        return self.find(event.stream_id)
+    @override
+    def register(self, stream: Stream) -> None:  # type: ignore[override]  # and `release` below
+        """Has the call of a stream told of what arrives for it."""
+        self._streams[stream.id] = stream
+
+    def release(self, stream: Stream) -> None:
+        """Forgets a stream."""
+        self._streams.pop(stream.id, None)
 
     @override
     def process_request_received(self, event: events.RequestReceived) -> None:
         """A server's new call."""
-        stream = self.connection.create_stream(stream_id=event.stream_id)
-        self._owner.accept(stream, cast("Headers", event.headers), self.register(stream))
+        stream = Stream(self, event.stream_id)
+        self.register(stream)
+        self._owner.accept(stream, _text(event.headers))
 
-    @override
-    def process_response_received(self, event: events.ResponseReceived) -> None:
-        """A response's headers."""
-        if (call := self._call(event)) is not None:
-            call.receive_headers(cast("Headers", event.headers))
+    def _receive_headers(self, event: Any) -> None:
+        if (call := self.find(event.stream_id)) is not None:
+            call.receive_headers(_text(event.headers))
 
-    @override
-    def process_trailers_received(self, event: events.TrailersReceived) -> None:
-        """A message's trailers."""
-        if (call := self._call(event)) is not None:
-            call.receive_headers(cast("Headers", event.headers))
+    process_response_received = process_trailers_received = _receive_headers
 
     @override
     def process_data_received(self, event: events.DataReceived) -> None:
@@ -391,19 +384,19 @@ class Processor(grpclib_protocol.EventsProcessor):
         self.connection.h2.acknowledge_received_data(
             event.flow_controlled_length or 0, event.stream_id
         )
-        if event.data and (call := self._call(event)) is not None:
+        if event.data and (call := self.find(event.stream_id)) is not None:
             call.receive_data(event.data)
 
     @override
     def process_stream_ended(self, event: events.StreamEnded) -> None:
         """The peer's last word on a stream."""
-        if (call := self._call(event)) is not None:
+        if (call := self.find(event.stream_id)) is not None:
             call.receive_end()
 
     @override
     def process_stream_reset(self, event: events.StreamReset) -> None:
         """The end of a stream before its time."""
-        if (call := self._call(event)) is not None:
+        if (call := self.find(event.stream_id)) is not None:
             code = int(event.error_code or 0)
             name = ErrorCodes(code).name if code in set(ErrorCodes) else str(code)
             kind = _ERROR_OF_RESET.get(code, HandlerError)
@@ -429,9 +422,9 @@ class Processor(grpclib_protocol.EventsProcessor):
             return
         self._owner.going_away()
         if self.connection.h2.config.client_side:
-            for stream_id, stream in list(self.streams.items()):
+            for stream_id, stream in list(self._streams.items()):
                 if stream_id > (event.last_stream_id or 0):
-                    cast("Stream", stream).call.fail(
+                    stream.call.fail(
                         UnavailableError("the server went away before it took the call")
                     )
 
@@ -439,6 +432,11 @@ class Processor(grpclib_protocol.EventsProcessor):
         """Lets every call look again at what it waits for."""
         for call in self.calls():
             call.wake()
+
+
+def _text(headers: Any) -> Headers:
+    """Returns headers as `Headers`, which those of a broken up block are not yet."""
+    return headers if isinstance(headers, tuple) else tuple((key, value) for key, value in headers)
 
 
 class _NoHandler(grpclib_protocol.AbstractHandler):
@@ -487,6 +485,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             max_frame_size=_MAX_FRAME_SIZE,
             find=lambda stream_id: self.processor.find(stream_id),
             feed=self._feed,
+            headers=self._receive_block,
             complete=self._complete,
         )
 
@@ -547,6 +546,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
 
     def _feed(self, data: memoryview) -> None:
         for event in self.connection.feed(bytes(data)):
+            self.processor.process(event)
+
+    def _receive_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
+        for event in self.connection.h2.receive_block(stream_id, block, end_stream=end_stream):
             self.processor.process(event)
 
     def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:

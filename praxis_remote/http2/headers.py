@@ -16,7 +16,10 @@ from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
+from hpack.exceptions import OversizedHeaderListError
 from typing_extensions import override
+
+from ..calls import Headers
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -74,46 +77,95 @@ class RememberingEncoder(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self._blocks: _Memory[tuple[Any, ...], bytes] = _Memory(self.header_table)
+        # Apart, so that ever new deadlines drive out nothing but each other.
+        self._volatile: _Memory[tuple[Any, ...], bytes] = _Memory(self.header_table)
 
     @override
     def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
         """Returns the block of these headers."""
-        fields = list(headers)
+        fields = tuple(headers)
         stable = len(fields)
         while stable and isinstance(fields[stable - 1], NeverIndexedHeaderTuple):
             stable -= 1
-        block = self._encode_stable(tuple(fields[:stable]), huffman)
-        return block + super().encode(fields[stable:], huffman) if stable < len(fields) else block
+        if stable == len(fields):
+            return self._encode(self._blocks, fields, huffman)
+        block = self._encode(self._blocks, fields[:stable], huffman)
+        # Plain text, since Huffman's code costs more time than it saves bytes.
+        return block + self._encode(self._volatile, fields[stable:], False)
 
-    def _encode_stable(self, fields: tuple[Any, ...], huffman: bool) -> bytes:
+    def _encode(
+        self, memory: _Memory[tuple[Any, ...], bytes], fields: tuple[Any, ...], huffman: bool
+    ) -> bytes:
         if self.header_table.resized:
             # The block begins with the table's new size, once.
             return super().encode(list(fields), huffman)
-        block = self._blocks.get(fields)
+        block = memory.get(fields)
         if block is None:
             block = super().encode(list(fields), huffman)
-            self._blocks.put(fields, block)
+            memory.put(fields, block)
         return block
 
 
+class Fields(tuple[Any, ...]):
+    """The headers of a block: pairs of bytes.
+
+    Attributes:
+        text: The same as pairs of text, each byte a character.
+    """
+
+    text: Headers
+
+    @classmethod
+    def of(cls, pairs: Iterable[Any]) -> Fields:
+        """Returns headers together with their text."""
+        fields = cls(pairs)
+        # Decodes any byte, where ASCII would close the connection.
+        fields.text = tuple([(str(k, "latin-1"), str(v, "latin-1")) for k, v in fields])
+        return fields
+
+
 class RememberingDecoder(Decoder):
-    """Decompresses headers, the indexed ones at the start of a block from memory."""
+    """Decompresses headers, those that it has seen from memory."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._blocks: _Memory[bytes, list[Any]] = _Memory(self.header_table)
+        self._blocks: _Memory[bytes, Fields] = _Memory(self.header_table)
+        # Apart, so that ever new deadlines drive out nothing but each other.
+        self._prefixes: _Memory[bytes, Fields] = _Memory(self.header_table)
 
     @override
-    def decode(self, data: bytes, raw: bool = False) -> Any:
-        """Returns the headers of a block."""
+    def decode(self, data: bytes, raw: bool = True) -> Fields:
+        """Returns the headers of a block, as bytes whatever ``raw`` says.
+
+        Raises:
+            HPACKError: The block is broken, or larger than allowed once decompressed.
+        """
         data = bytes(data)
+        fields = self._blocks.get(data)
+        if fields is None:
+            fields = self._decode(data)
+            self._blocks.put(data, fields)
+        return fields
+
+    def _decode(self, data: bytes) -> Fields:
         match = _INDEXED.match(data)
         length = 0 if match is None else match.end()
         prefix, rest = data[:length], data[length:]
-        if not raw or not prefix or (rest and rest[0] & _KIND_MASK == _SIZE_UPDATE):
-            return super().decode(data, raw)
-        fields = self._blocks.get(prefix)
+        if not prefix or not rest or rest[0] & _KIND_MASK == _SIZE_UPDATE:
+            return Fields.of(super().decode(data, raw=True))
+        fields = self._prefixes.get(prefix)
         if fields is None:
-            fields = list(super().decode(prefix, raw))
-            self._blocks.put(prefix, fields)
-        return [*fields, *super().decode(rest, raw)] if rest else list(fields)
+            fields = Fields.of(super().decode(prefix, raw=True))
+            self._prefixes.put(prefix, fields)
+        both = Fields.of((*fields, *super().decode(rest, raw=True)))
+        self._check_size(both)
+        return both
+
+    def _check_size(self, fields: Fields) -> None:
+        """Holds the whole to the limit that each part has kept."""
+        # RFC 9113, section 6.5.2: 32 bytes for each field on top of its text.
+        size = sum(len(key) + len(value) + 32 for key, value in fields)
+        if size > self.max_header_list_size:
+            raise OversizedHeaderListError(
+                f"headers of {size} bytes; allowed: {self.max_header_list_size}"
+            )

@@ -19,11 +19,15 @@ from ..errors import DecodeError
 
 _HEAD = struct.Struct(">HBBBL")
 _DATA, _HEADERS, _SETTINGS, _PUSH_PROMISE, _CONTINUATION = 0x0, 0x1, 0x4, 0x5, 0x9
-_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
+_PLAIN = _END_HEADERS | _PADDED | _PRIORITY
 _STREAM_MASK = 2**31 - 1
 _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 _BUFFER_SIZE = 128 * 1024
+
+# A block of headers that is larger than any call's takes the long way.
+_MAX_BLOCK = 16 * 1024
 
 # From this size on a system call of its own costs less than a copy.
 _DIRECT_SIZE = 32 * 1024
@@ -49,9 +53,10 @@ class Receiver:
         client_side: Whether the peer is a server.
         max_frame_size: Bytes of a frame's payload.
         find: Returns the call of a stream, or None.
-        feed: Takes the bytes of every frame that is no plain DATA frame of a call.
-        complete: Takes stream, size and end-of-stream of a frame whose payload the
-            call has.
+        feed: Takes the bytes of every frame that is neither of the following.
+        headers: Takes stream, block and end-of-stream of a HEADERS frame.
+        complete: Takes stream, size and end-of-stream of a DATA frame whose payload
+            the call has.
     """
 
     def __init__(
@@ -61,11 +66,13 @@ class Receiver:
         max_frame_size: int,
         find: Callable[[int], Target | None],
         feed: Callable[[memoryview], None],
+        headers: Callable[[int, bytes, bool], None],
         complete: Callable[[int, int, bool], None],
     ) -> None:
         self._max_frame_size = max_frame_size
         self._find = find
         self._feed = feed
+        self._headers = headers
         self._complete = complete
         self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self._start = self._end = 0
@@ -129,12 +136,9 @@ class Receiver:
             self._start += part
             self._to_feed -= part
             return True
-        if available < _HEAD.size:
-            return False
-        self._begin_frame()
-        return True
+        return available >= _HEAD.size and self._begin_frame(available - _HEAD.size)
 
-    def _begin_frame(self) -> None:
+    def _begin_frame(self, available: int) -> bool:
         high, low, kind, flags, stream_id = _HEAD.unpack_from(self._buffer, self._start)
         size = high << 8 | low
         if self._expect_settings and kind != _SETTINGS:
@@ -143,17 +147,28 @@ class Receiver:
         self._expect_settings = False
         if size > self._max_frame_size:
             raise DecodeError(f"a frame of {size} bytes; allowed: {self._max_frame_size}")
-        if kind == _DATA and not flags & _PADDED and not self._in_headers and size:
-            self._target = self._find(stream_id & _STREAM_MASK)
-            if self._target is not None:
-                self._start += _HEAD.size
-                self._stream_id = stream_id & _STREAM_MASK
-                self._size = self._left = size
-                self._end_stream = bool(flags & _END_STREAM)
-                return
+        if not self._in_headers:
+            if kind == _DATA and size and not flags & _PADDED:
+                self._target = self._find(stream_id & _STREAM_MASK)
+                if self._target is not None:
+                    self._start += _HEAD.size
+                    self._stream_id = stream_id & _STREAM_MASK
+                    self._size = self._left = size
+                    self._end_stream = bool(flags & _END_STREAM)
+                    return True
+            if kind == _HEADERS and size <= _MAX_BLOCK and flags & _PLAIN == _END_HEADERS:
+                return size <= available and self._take_block(stream_id, size, flags)
         if kind in (_HEADERS, _PUSH_PROMISE, _CONTINUATION):
             self._in_headers = not flags & _END_HEADERS
         self._to_feed = _HEAD.size + size
+        return True
+
+    def _take_block(self, stream_id: int, size: int, flags: int) -> bool:
+        begin = self._start + _HEAD.size
+        self._start = begin + size
+        block = bytes(self._buffer[begin : self._start])
+        self._headers(stream_id & _STREAM_MASK, block, bool(flags & _END_STREAM))
+        return True
 
     def _end_frame(self) -> None:
         self._target = None

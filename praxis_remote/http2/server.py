@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+import typing
 from contextlib import suppress
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple
 
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
@@ -35,18 +36,47 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
+from ..stepper import Stepper
 from .connection import CLOSE_TIMEOUT, Call, Owner, Protocol, Stream
 
 log = logging.getLogger("praxis_remote.http2")
 
-_RESPONSE_HEADERS: Headers = [
+_RESPONSE_HEADERS: Headers = (
     (":status", "200"),
     ("content-type", CONTENT_TYPE),
     ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
-]
+)
 _OK_TRAILERS = encode_status(StatusCode.OK)
 
 _BACKLOG = 1024
+
+
+class _Request(NamedTuple):
+    """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
+
+    path: str
+    metadata: Metadata
+    timeout: str | None
+    encoding: str
+    refusal: str | None
+
+
+@lru_cache(maxsize=64)
+def _read_headers(headers: Headers) -> _Request:
+    fields = dict(headers)
+    content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
+    refusal = None
+    if fields.get(":method") != "POST":
+        refusal = "405"
+    elif content_type not in (CONTENT_TYPE, CONTENT_TYPE + "+proto"):
+        refusal = "415"
+    return _Request(
+        path=fields.get(":path", ""),
+        metadata=decode_metadata(headers),
+        timeout=fields.get("grpc-timeout"),
+        encoding=fields.get("grpc-encoding", "identity"),
+        refusal=refusal,
+    )
 
 
 class ServerCall(Call):
@@ -59,50 +89,49 @@ class ServerCall(Call):
         peer: The caller's address.
     """
 
-    path: str
-    metadata: Metadata
     deadline: Deadline | None = None
-    task: asyncio.Task[None]
 
-    def __init__(self, stream: Stream, headers: Headers, peer: str, max_message_size: int) -> None:
+    def __init__(self, stream: Stream, headers: Headers, peer: str, listener: Listener) -> None:
         super().__init__()
-        fields = dict(headers)
-        self._stream = stream
-        self._fields = fields
-        self._encoding = fields.get("grpc-encoding", "identity")
-        self._reader = MessageReader(max_message_size, "request")
-        self._received = False
-        self._error: RemoteError | None = None
-        self._gone = False
-        self._headers_sent = False
-        self.path = fields.get(":path", "")
-        self.metadata = decode_metadata(headers)
+        request = _read_headers(headers)
+        self.path = request.path
+        self.metadata = request.metadata
         self.peer = peer
+        self._request = request
+        self._stream = stream
+        self._listener = listener
+        self._reader = MessageReader(listener.max_message_size, "request")
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: RemoteError | None = None
+        self._answer: Stepper[None] | None = None
+        self._gone = False
+        self._finished = False
+        self._headers_sent = False
 
-    def refusal(self) -> str | None:
-        """Returns the HTTP status for a request that is no gRPC call at all."""
-        if self._fields.get(":method") != "POST":
-            return "405"
-        content_type = self._fields.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type not in (CONTENT_TYPE, CONTENT_TYPE + "+proto"):
-            return "415"
-        return None
+    def begin(self) -> None:
+        """Starts the deadline, or answers at once what needs no message to be answered."""
+        if self._request.refusal is not None:
+            self.send_headers(((":status", self._request.refusal),))
+            self._finish()
+            return
+        try:
+            self._start_timer()
+            self._listener.check(self)
+        except RemoteError as error:
+            self.end_with(error)
 
-    def start_timer(self) -> asyncio.TimerHandle | None:
-        """Reads the deadline, and has the call ended when it passes.
-
-        Raises:
-            InvalidArgumentError: The deadline cannot be read.
-            DeadlineExceededError: It has passed already.
-        """
-        raw = self._fields.get("grpc-timeout")
-        if raw is None:
-            return None
-        seconds = decode_timeout(raw)
+    def _start_timer(self) -> None:
+        if self._request.timeout is None:
+            return
+        seconds = decode_timeout(self._request.timeout)
         if seconds <= 0:
             raise _expired()
         self.deadline = Deadline.after(seconds)
-        return asyncio.get_running_loop().call_later(seconds, self.end_with, _expired())
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.end_with(_expired())
 
     # What the stream tells.
 
@@ -116,16 +145,15 @@ class ServerCall(Call):
 
     @override
     def receive_data(self, data: bytes | memoryview) -> None:
-        if self._error is None:
+        if not self._finished:
             try:
                 self._reader.feed(data)
             except RemoteError as error:
-                self._error = error
-                self.wake()
+                self.end_with(error)
 
     @override
     def receive_into(self, size: int) -> memoryview | None:
-        return None if self._error is not None else self._reader.space(size)
+        return None if self._finished else self._reader.space(size)
 
     @override
     def received_into(self, size: int) -> None:
@@ -133,37 +161,58 @@ class ServerCall(Call):
 
     @override
     def receive_end(self) -> None:
-        self._received = True
-        self.wake()
+        if not self._finished:
+            self._answer = Stepper(self._listener.answer(self), self._step)
+            self._step()
 
     @override
     def fail(self, error: RemoteError) -> None:
         self._gone = True
-        self.task.cancel()
+        if self._answer is None:
+            self._finish()
+        else:
+            self._answer.cancel()
 
     # What the service asks.
 
-    async def receive(self) -> bytearray:
-        """Returns the request message, once all of it is here.
+    def message(self) -> bytearray:
+        """Returns the request message.
 
         Raises:
-            RemoteError: It is too large, cut off, or not there.
+            RemoteError: It is cut off, cannot be decompressed, or is not there.
         """
-        while not self._received and self._error is None:
-            await self.pause()
-        if self._error is not None:
-            raise self._error
-        message = self._reader.end(self._encoding)
+        message = self._reader.end(self._request.encoding)
         if message is None:
             raise InvalidArgumentError("the call ended without a request message")
         return message
 
     # What the server does.
 
+    def _step(self) -> None:
+        assert self._answer is not None
+        self._answer.step()
+        if self._answer.done:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Ends the call, and lets the peer stop sending if it still does."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._stream.processor.release(self._stream)
+        self._stream.reset_if_open(ErrorCodes.NO_ERROR)
+        self._listener.forget(self)
+
     def end_with(self, error: RemoteError) -> None:
-        """Stops the work on the call and has it answered with a status."""
-        self._error = error
-        self.task.cancel()
+        """Has the call answered with a status, and stops the work on it."""
+        if self._answer is not None:
+            self._error = error
+            self._answer.cancel()
+            return
+        self.send_status(error.code(), error.details())
+        self._finish()
 
     def error_after_cancel(self) -> RemoteError | None:
         """Returns what to answer after the call was stopped; None if nobody listens."""
@@ -193,10 +242,6 @@ class ServerCall(Call):
             self._stream.queue_headers(headers, end_stream=True)
             self._stream.connection.flush()
 
-    def close(self) -> None:
-        """Lets the peer stop sending, if it still does."""
-        self._stream.reset_if_open(ErrorCodes.NO_ERROR)
-
 
 def _expired() -> DeadlineExceededError:
     return DeadlineExceededError("the caller's deadline passed before the answer was ready")
@@ -215,22 +260,30 @@ async def _wait_lost(protocols: list[Protocol], patience: float) -> None:
             task.cancel()
 
 
-Respond: TypeAlias = Callable[[ServerCall], Awaitable[Segments]]
-"""Turns a call into the segments of its response, or raises `RemoteError`."""
+class Service(typing.Protocol):
+    """What answers calls."""
+
+    def check(self, call: ServerCall) -> None:
+        """Raises `RemoteError` for a call whose message need not be waited for."""
+
+    async def respond(self, call: ServerCall) -> Segments:
+        """Returns the response's message, or raises `RemoteError`."""
+        raise NotImplementedError
 
 
 class _ServerConnection(Owner):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.protocol = Protocol(self, client_side=False)
+        self._peer: str | None = None
 
     @override
-    def accept(self, stream: Stream, headers: Headers, release: Callable[[], None]) -> None:
-        peer = stream.connection.get_peer().addr()
-        address = f"{peer[0]}:{peer[1]}" if peer else "unknown"
-        call = ServerCall(stream, headers, address, self._listener.max_message_size)
-        stream.call = call
-        self._listener.begin(call, release)
+    def accept(self, stream: Stream, headers: Headers) -> None:
+        if self._peer is None:
+            peer = stream.connection.get_peer().addr()
+            self._peer = f"{peer[0]}:{peer[1]}" if peer else "unknown"
+        call = stream.call = ServerCall(stream, headers, self._peer, self._listener)
+        self._listener.begin(call)
 
     @override
     def settings_received(self) -> None:
@@ -253,8 +306,8 @@ class Listener:
         connections: Those that are open.
     """
 
-    def __init__(self, respond: Respond, max_message_size: int) -> None:
-        self._respond = respond
+    def __init__(self, service: Service, max_message_size: int) -> None:
+        self._service = service
         self._server: asyncio.Server | None = None
         self._running: set[ServerCall] = set()
         self._idle = asyncio.Event()
@@ -306,32 +359,28 @@ class Listener:
 
         asyncio.get_running_loop().call_later(max(0.0, grace), end)
 
-    def begin(self, call: ServerCall, release: Callable[[], None]) -> None:
-        """Answers a call in a task of its own."""
-
-        def finish(_: asyncio.Task[None]) -> None:
-            # Not in the task: one that is cancelled before it starts never runs.
-            release()
-            call.close()
-            self._running.discard(call)
-            if not self._running:
-                self._idle.set()
-
+    def begin(self, call: ServerCall) -> None:
+        """Takes a call, whose message is still to come."""
         self._running.add(call)
         self._idle.clear()
-        call.task = asyncio.get_running_loop().create_task(self._run(call))
-        call.task.add_done_callback(finish)
+        call.begin()
 
-    async def _run(self, call: ServerCall) -> None:
-        timer = None
+    def check(self, call: ServerCall) -> None:
+        """Raises `RemoteError` for a call whose message need not be waited for."""
+        if self._stopping:
+            raise _stopping()
+        self._service.check(call)
+
+    def forget(self, call: ServerCall) -> None:
+        """Takes the news that a call has ended."""
+        self._running.discard(call)
+        if not self._running:
+            self._idle.set()
+
+    async def answer(self, call: ServerCall) -> None:
+        """Answers a call whose message is there."""
         try:
-            if (refusal := call.refusal()) is not None:
-                call.send_headers([(":status", refusal)])
-                return
-            timer = call.start_timer()
-            if self._stopping:
-                raise _stopping()
-            await call.send(await self._respond(call), self.max_message_size)
+            await call.send(await self._service.respond(call), self.max_message_size)
         except asyncio.CancelledError:
             error = call.error_after_cancel()
             if error is not None:
@@ -343,6 +392,3 @@ class Listener:
         except Exception as error:
             log.exception("%s: %s failed in a way that was not foreseen", call.peer, call.path)
             call.send_status(StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
-        finally:
-            if timer is not None:
-                timer.cancel()

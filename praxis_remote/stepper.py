@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs a coroutine without a task, whose every step would wait for a turn of the loop.
+
+A small call costs about as much as five such turns. Nothing here knows what the
+coroutine does; it may await futures, tasks and what is made of them, but it has no
+``asyncio.current_task()``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Stepper(Generic[T]):
+    """A coroutine and how far it has come.
+
+    Args:
+        coroutine: What to run, on the running loop.
+        due: Called by the loop when the next `step` is to be taken.
+
+    Attributes:
+        done: Whether the coroutine has ended; only then there is a `result`.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], due: Callable[[], None]) -> None:
+        self._coroutine = coroutine
+        self._due = due
+        self._awaited: asyncio.Future[Any] | None = None
+        self._cancelled = False
+        self._stepping = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self.done = False
+
+    def step(self) -> None:
+        """Runs the coroutine until it waits or ends."""
+        self._awaited, self._stepping = None, True
+        try:
+            if self._cancelled:
+                self._cancelled = False
+                awaited = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                awaited = self._coroutine.send(None)
+        except StopIteration as stop:
+            self._value = stop.value
+            self.done = True
+        except (KeyboardInterrupt, SystemExit):
+            # As a task does: whoever drives the loop shall know.
+            self._error = asyncio.CancelledError()
+            self.done = True
+            raise
+        except BaseException as error:
+            self._error = error
+            self.done = True
+        else:
+            self._wait_for(awaited)
+        finally:
+            self._stepping = False
+
+    def _wait_for(self, awaited: asyncio.Future[Any] | None) -> None:
+        if awaited is None:
+            # A bare yield, such as sleep(0), waits for the next turn.
+            awaited = asyncio.get_running_loop().create_future()
+            awaited.set_result(None)
+        # What a future sets before it yields itself, for whoever runs the coroutine.
+        awaited._asyncio_future_blocking = False
+        self._awaited = awaited
+        awaited.add_done_callback(self._wake)
+        if self._cancelled:
+            asyncio.get_running_loop().call_soon(self._due)
+
+    def _wake(self, awaited: asyncio.Future[Any]) -> None:
+        if awaited is self._awaited:
+            self._due()
+
+    def cancel(self) -> None:
+        """Raises ``CancelledError`` at once where the coroutine waits."""
+        if self.done or self._cancelled:
+            return
+        self._cancelled = True
+        if not self._stepping:
+            assert self._awaited is not None
+            awaited, self._awaited = self._awaited, None
+            awaited.cancel()
+            self._due()
+
+    def result(self) -> T:
+        """Returns what the coroutine returned, or raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # without an error it is the result
