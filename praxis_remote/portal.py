@@ -18,14 +18,17 @@ import select
 import selectors
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from .errors import CallCancelledError
 from .stepper import Stepper
 
 T = TypeVar("T")
+
+# What signal's functions wrap, if it is there: they make enums, at ten times the cost.
+_signal: Any = getattr(signal, "_signal", signal)
 
 
 class _Call(Generic[T]):
@@ -34,7 +37,7 @@ class _Call(Generic[T]):
     def __init__(self, function: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._function = function
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeup = threading.Event()
+        self._wakeup: threading.Event | None = None
         self._stepper: Stepper[T] | None = None
         self._abandoned = False
         self._lost = False
@@ -81,10 +84,16 @@ class _Call(Generic[T]):
 
     def wake(self) -> None:
         """Has the waiting thread look again."""
-        self._wakeup.set()
+        if self._wakeup is not None:
+            self._wakeup.set()
+
+    def prepare_to_wait(self) -> None:
+        """Makes what `wait` waits for, which a call that drives does without."""
+        self._wakeup = threading.Event()
 
     def wait(self) -> None:
         """Waits for the end, or until the thread shall drive."""
+        assert self._wakeup is not None
         self._wakeup.wait()
         self._wakeup.clear()
 
@@ -130,22 +139,51 @@ class Portal:
     def _run(self, call: _Call[T]) -> T:
         if asyncio._get_running_loop() is not None:
             return self._run_elsewhere(call)
-        with self._deferring_ctrl_c(call):
-            try:
-                self._enter(call)
-                while not call.done:
-                    if call.shall_drive:
-                        self._drive(call)
-                    else:
-                        call.wait()
-            finally:
-                self._leave(call)
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or _signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            self._wait_for(call)
+        else:
+            self._wait_for_deferring_ctrl_c(call)
         return call.outcome()
+
+    def _wait_for(self, call: _Call[Any]) -> None:
+        try:
+            self._enter(call)
+            while not call.done:
+                if call.shall_drive:
+                    self._drive(call)
+                else:
+                    call.wait()
+        finally:
+            self._leave(call)
+
+    def _wait_for_deferring_ctrl_c(self, call: _Call[Any]) -> None:
+        """Has Ctrl-C cancel the call; raised at once it would tear the loop apart.
+
+        A handler of the program's own stays in its place.
+        """
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+            self._loop.call_soon_threadsafe(call.abandon)
+
+        _signal.signal(signal.SIGINT, interrupt)
+        try:
+            self._wait_for(call)
+        finally:
+            _signal.signal(signal.SIGINT, signal.default_int_handler)
+            if interrupted:
+                raise KeyboardInterrupt
 
     def _enter(self, call: _Call[Any]) -> None:
         with self._changed:
             self._calls.append(call)
             if self._driven:
+                call.prepare_to_wait()
                 self._loop.call_soon_threadsafe(call.begin, self._loop)
             else:
                 # In this order: who shall drive hands the loop on whatever happens.
@@ -230,33 +268,6 @@ class Portal:
         if errors:
             raise errors[0]
         return call.outcome()
-
-    @contextmanager
-    def _deferring_ctrl_c(self, call: _Call[Any]) -> Iterator[None]:
-        """Has Ctrl-C cancel the call; raised at once it would tear the loop apart.
-
-        A handler of the program's own stays in its place.
-        """
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        ):
-            yield
-            return
-        interrupted = False
-
-        def interrupt(*_: object) -> None:
-            nonlocal interrupted
-            interrupted = True
-            self._loop.call_soon_threadsafe(call.abandon)
-
-        signal.signal(signal.SIGINT, interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if interrupted:
-                raise KeyboardInterrupt
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs one more coroutine, which shall end the others, and closes the loop."""

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from .calls import Deadline
 from .errors import DeadlineExceededError
+from .stepper import Delivery
 
 log = logging.getLogger("praxis_remote.scheduler")
 
@@ -101,29 +102,22 @@ class Scheduler:
             BaseException: Whatever the function raises.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: T, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        back = getattr(loop, "call_from_thread", loop.call_soon_threadsafe)
+        delivery: Delivery[T] = Delivery(loop)
 
         def done(result: Any, error: BaseException | None) -> None:
             self._forget()
             try:
-                loop.call_soon_threadsafe(settle, result, error)
+                back(delivery.deliver, result, error)
             except RuntimeError:
                 log.debug("the event loop was closed before a job ended")
 
         job = _Job(function, deadline, done)
-        # A cancelled future keeps the frames that awaited it, this one as well.
+        # What awaited is kept by what was cancelled, this frame as well.
         del function
         self._put(job)
         try:
-            return await future
+            return await delivery
         finally:
             if job.drop():
                 self._forget()

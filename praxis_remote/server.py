@@ -22,6 +22,7 @@ from .address import DEFAULT_PORT, Address, check_address
 from .errors import InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
+from .loop import SharedEventLoop
 from .protocol import PolicyHandler
 from .scheduler import Scheduler
 from .service import PolicyService
@@ -150,12 +151,17 @@ class PolicyServer:
             self._begun = True
 
     def _run(self, ready: concurrent.futures.Future[None]) -> None:
+        loop = SharedEventLoop()
         try:
-            asyncio.run(self._main(ready))
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self._main(ready))
         except BaseException as error:
             if ready.done():
                 raise
             ready.set_exception(error)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
 
     async def _main(self, ready: concurrent.futures.Future[None]) -> None:
         with self._lock:

@@ -4,15 +4,16 @@
 
 """Runs a coroutine without a task, whose every step would wait for a turn of the loop.
 
-A small call costs about as much as five such turns. Nothing here knows what the
-coroutine does; it may await futures, tasks and what is made of them, but it has no
+Five such turns cost about as much as the rest of a small call. Nothing here knows what
+the coroutine does; it may await futures, tasks and what is made of them, but it has no
 ``asyncio.current_task()``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Stepper(Generic[T]):
     def __init__(self, coroutine: Coroutine[Any, Any, T], due: Callable[[], None]) -> None:
         self._coroutine = coroutine
         self._due = due
-        self._awaited: asyncio.Future[Any] | None = None
+        self._awaited: asyncio.Future[Any] | Delivery[Any] | None = None
         self._cancelled = False
         self._stepping = False
         self._value: T | None = None
@@ -64,7 +65,7 @@ class Stepper(Generic[T]):
         finally:
             self._stepping = False
 
-    def _wait_for(self, awaited: asyncio.Future[Any] | None) -> None:
+    def _wait_for(self, awaited: asyncio.Future[Any] | Delivery[Any] | None) -> None:
         if awaited is None:
             # A bare yield, such as sleep(0), waits for the next turn.
             awaited = asyncio.get_running_loop().create_future()
@@ -76,7 +77,7 @@ class Stepper(Generic[T]):
         if self._cancelled:
             asyncio.get_running_loop().call_soon(self._due)
 
-    def _wake(self, awaited: asyncio.Future[Any]) -> None:
+    def _wake(self, awaited: object) -> None:
         if awaited is self._awaited:
             self._due()
 
@@ -93,6 +94,65 @@ class Stepper(Generic[T]):
 
     def result(self) -> T:
         """Returns what the coroutine returned, or raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # without an error it is the result
+
+
+class Delivery(Generic[T]):
+    """A value to come, for one coroutine, which goes on in the very call that brings it.
+
+    A future would have it wait for a turn of the loop. Tasks may await it as well.
+    """
+
+    _asyncio_future_blocking = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: Callable[[Any], object] | None = None
+        self._done = self._cancelled = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def deliver(self, value: T | None, error: BaseException | None = None) -> None:
+        """Brings the value, or the error. Nothing happens if nobody wants it any more."""
+        if not self._done:
+            self._value, self._error, self._done = value, error, True
+            if self._waiter is not None:
+                self._waiter(self)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Waits for the value."""
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    # What whoever runs a coroutine asks of a future.
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Returns the loop in which the value is waited for."""
+        return self._loop
+
+    def add_done_callback(
+        self, waiter: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Has the waiter called when the value is there."""
+        self._waiter = waiter if context is None else lambda value: context.run(waiter, value)
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - a future's signature
+        """Ends the waiting, at the loop's next turn."""
+        if self._done:
+            return False
+        self._done = self._cancelled = True
+        if self._waiter is not None:
+            self._loop.call_soon(self._waiter, self)
+        return True
+
+    def result(self) -> T:
+        """Returns the value, or raises the error."""
+        if self._cancelled:
+            raise asyncio.CancelledError
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # without an error it is the result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from h2.errors import ErrorCodes
@@ -244,7 +245,7 @@ class ClientConnection(Owner):
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
-        headers = self._headers(path, metadata)
+        headers = _request_headers(path, str(self._address), metadata)
         try:
             for pause in _REFUSAL_PAUSES:
                 with suppress(StreamRefusedError):
@@ -259,30 +260,19 @@ class ClientConnection(Owner):
         self, segments: Segments, headers: Headers, deadline: Deadline | None
     ) -> Response:
         call = _ClientCall(MessageReader(self._max_message_size, "response"))
-        timer = None
-        if deadline is not None:
-            timer = asyncio.get_running_loop().call_later(
-                max(0.0, deadline.remaining()), call.fail, _expired(deadline)
-            )
+        writer = MessageWriter(segments, self._max_message_size, "request")
+        if deadline is None:
+            return await self._run(call, writer, headers, None)
+        deadlines, seconds = self._protocol.processor.deadlines, max(0.0, deadline.remaining())
+
+        def expire() -> None:
+            call.fail(_expired(seconds))
+
+        deadlines.add(deadline, expire)
         try:
-            writer = MessageWriter(segments, self._max_message_size, "request")
             return await self._run(call, writer, headers, deadline)
         finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _headers(self, path: str, metadata: Headers) -> Headers:
-        return (
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", str(self._address)),
-            ("te", "trailers"),
-            ("content-type", CONTENT_TYPE),
-            ("user-agent", _USER_AGENT),
-            ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
-            *metadata,
-        )
+            deadlines.remove(expire)
 
     async def _run(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
@@ -341,10 +331,24 @@ class ClientConnection(Owner):
         raise UnavailableError("the connection takes no more calls")
 
 
+@lru_cache(maxsize=64)
+def _request_headers(path: str, authority: str, metadata: Headers) -> Headers:
+    return (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", CONTENT_TYPE),
+        ("user-agent", _USER_AGENT),
+        ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
+        *metadata,
+    )
+
+
 def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:
     return volatile("grpc-timeout", encode_timeout(deadline.remaining()))
 
 
-def _expired(deadline: Deadline) -> DeadlineExceededError:
-    seconds = max(0.0, deadline.remaining())
+def _expired(seconds: float) -> DeadlineExceededError:
     return DeadlineExceededError(f"the timeout passed before the answer came, in {seconds:.3g} s")

@@ -37,6 +37,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import MessageWriter
+from .deadlines import Deadlines
 from .machine import StateMachine
 from .receiving import Receiver
 
@@ -223,12 +224,14 @@ class Connection(grpclib_protocol.Connection):
         segments = self._connection.take_segments()
         if not segments or self.is_closing():
             return
-        if self._backlog:
-            self._backlog.extend(map(memoryview, segments))
-        elif self._socket is None or sum(map(len, segments)) < _SCATTER_SIZE:
+        if self._socket is None:
             self._transport.write(b"".join(segments))
-        else:
-            self._backlog.extend(map(memoryview, segments))
+            return
+        waiting = bool(self._backlog)
+        if sum(map(len, segments)) < _SCATTER_SIZE:
+            segments = [b"".join(segments)]
+        self._backlog.extend(map(memoryview, segments))
+        if not waiting:
             self._send_backlog()
 
     def _send_backlog(self) -> None:
@@ -306,6 +309,9 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
 class Processor(grpclib_protocol.EventsProcessor):
     """Passes h2's events on to the calls.
 
+    Attributes:
+        deadlines: Those of the calls.
+
     grpclib's own closes the connection, with all its calls, on an event that it
     does not know (any extension frame), and takes a zero-length DATA frame for the
     end of the message.
@@ -319,12 +325,15 @@ class Processor(grpclib_protocol.EventsProcessor):
         super().__init__(handler, connection)
         self._owner = owner
         self._streams = cast("dict[int, Stream]", self.streams)
+        self.deadlines = Deadlines()
 
     @override
     def process(self, event: events.Event) -> None:
         """Passes one event on, if it is one that matters here."""
-        if event.__class__ in getattr(self, "processors", ()):
-            super().process(event)
+        # grpclib deletes its table when it closes the connection.
+        process: Any = getattr(self, "processors", {}).get(event.__class__)
+        if process is not None:
+            process(event)
 
     @override
     def close(
@@ -342,6 +351,7 @@ class Processor(grpclib_protocol.EventsProcessor):
             super().close(reason)
             for call in calls:
                 call.fail(UnavailableError(reason))
+            self.deadlines.clear()
             # Closing waits for a peer that does not read, for ever.
             asyncio.get_running_loop().call_later(patience, transport.abort)
             self._owner.connection_closed(reason)

@@ -111,9 +111,12 @@ class Fields(tuple[Any, ...]):
 
     Attributes:
         text: The same as pairs of text, each byte a character.
+        plain: Whether they ask nothing of the frames that follow: no interim response
+            (status 1xx) and no content-length.
     """
 
     text: Headers
+    plain: bool
 
     @classmethod
     def of(cls, pairs: Iterable[Any]) -> Fields:
@@ -121,6 +124,10 @@ class Fields(tuple[Any, ...]):
         fields = cls(pairs)
         # Decodes any byte, where ASCII would close the connection.
         fields.text = tuple([(str(k, "latin-1"), str(v, "latin-1")) for k, v in fields])
+        fields.plain = not any(
+            key == "content-length" or (key == ":status" and value.startswith("1"))
+            for key, value in fields.text
+        )
         return fields
 
 

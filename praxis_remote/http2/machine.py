@@ -22,7 +22,7 @@ from h2.connection import (
     _decode_headers,
 )
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event
+from h2.events import ConnectionTerminated, Event, TrailersReceived
 from h2.exceptions import FlowControlError, ProtocolError, TooManyStreamsError
 from h2.stream import StreamInputs
 from hyperframe.frame import Frame, GoAwayFrame
@@ -209,9 +209,17 @@ class StateMachine(H2Connection):
         fields = cast("Fields", _decode_headers(self.decoder, frame.data))
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         stream = self._get_or_create_stream(frame.stream_id, self._peers_ids)
-        frames, more = stream.receive_headers(fields, bool(frame.flags), None)
+        if not fields.plain:
+            frames, more = stream.receive_headers(fields, bool(frame.flags), None)
+            cast("Any", more[0]).headers = fields.text
+            return frames, events + more
+        more = stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
         cast("Any", more[0]).headers = fields.text
-        return frames, events + more
+        if frame.flags:
+            more += stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
+        elif isinstance(more[0], TrailersReceived):
+            raise ProtocolError("trailers end the stream")
+        return [], events + more
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:

@@ -101,7 +101,6 @@ class ServerCall(Call):
         self._stream = stream
         self._listener = listener
         self._reader = MessageReader(listener.max_message_size, "request")
-        self._timer: asyncio.TimerHandle | None = None
         self._error: RemoteError | None = None
         self._answer: Stepper[None] | None = None
         self._gone = False
@@ -115,20 +114,19 @@ class ServerCall(Call):
             self._finish()
             return
         try:
-            self._start_timer()
+            self._read_deadline()
             self._listener.check(self)
         except RemoteError as error:
             self.end_with(error)
 
-    def _start_timer(self) -> None:
+    def _read_deadline(self) -> None:
         if self._request.timeout is None:
             return
         seconds = decode_timeout(self._request.timeout)
         if seconds <= 0:
             raise _expired()
         self.deadline = Deadline.after(seconds)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(seconds, self._expire)
+        self._stream.processor.deadlines.add(self.deadline, self._expire)
 
     def _expire(self) -> None:
         self.end_with(_expired())
@@ -199,8 +197,8 @@ class ServerCall(Call):
         if self._finished:
             return
         self._finished = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self.deadline is not None:
+            self._stream.processor.deadlines.remove(self._expire)
         self._stream.processor.release(self._stream)
         self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._listener.forget(self)
