@@ -73,7 +73,9 @@ def test_a_host_that_names_this_machine_is_reached_on_ipv4(host: str) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-@pytest.mark.parametrize(("host", "peer"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
+@pytest.mark.parametrize(
+    ("host", "peer"), [("::1", "::1"), ("[::1]", "::1"), ("::", "::1"), ("::", "127.0.0.1")]
+)
 def test_ipv6_is_served_and_its_any_address_serves_ipv4_as_well(host: str, peer: str) -> None:
     try:
         server = PolicyServer(RecordingHandler(), host=host, port=0)
@@ -81,6 +83,7 @@ def test_ipv6_is_served_and_its_any_address_serves_ipv4_as_well(host: str, peer:
         pytest.skip(f"this machine has no IPv6 address: {error}")
     with server, PolicyClient(peer, server.port, timeout=WAIT) as client:
         assert client.health_check()[0]
+    assert server.address == f"[{host.strip('[]')}]:{server.port}"
 
 
 def test_a_host_that_nobody_knows_is_a_clear_error() -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ..address import DEFAULT_PORT, Address, check_address
+from ..listening import bind
 from ..protocol import PolicyHandler
 from ..scheduler import Scheduler
-from ..server import PolicyServer, bind
+from ..server import PolicyServer
 from . import words
 from .errors import CommandError, UsageError
 from .loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
