@@ -15,7 +15,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from .address import DEFAULT_PORT, check_address
+from .address import DEFAULT_PORT, UnixAddress, check_address
 from .errors import InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
@@ -43,15 +43,20 @@ class PolicyServer:
     Args:
         handler: The policy: an object with the methods of `PolicyHandler`.
         host: The interface to listen on. The default is reached from this machine
-            only; ``"0.0.0.0"`` or ``"::"`` is reached from everywhere.
-        port: 0 lets the system pick one; `port` tells which.
+            only; ``"0.0.0.0"`` or ``"::"`` is reached from everywhere. Or ``unix:path``
+            for a UNIX socket: its file takes the place of one whose server is gone,
+            and is removed when the server stops.
+        port: 0 lets the system pick one; `port` tells which. A UNIX socket has none:
+            leave it out.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
     Raises:
         TypeError: The handler lacks a method, or has one that cannot be called.
-        OSError: The address is in use, or not of this machine.
+        ValueError: A host or port that cannot be.
+        OSError: The address is in use, or not of this machine; the path is that of a
+            file that is no socket, or in a folder that is not there.
 
     Example:
         ```python
@@ -73,9 +78,10 @@ class PolicyServer:
         check_handler(handler)
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
-        address = check_address(host, port, lowest_port=0)
-        self._socket = bind(address)
-        self._address = address._replace(port=self._socket.getsockname()[1])
+        self._address = check_address(host, port, lowest_port=0)
+        self._socket = bind(self._address)
+        if not isinstance(self._address, UnixAddress):
+            self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._service = PolicyService(handler, scheduler or Scheduler())
         self._listener = Listener(self._service.respond, max_message_size)
         # Guards the step from one state to the next: made, serving, stopped.
@@ -91,17 +97,17 @@ class PolicyServer:
 
     @property
     def host(self) -> str:
-        """The interface on which the server listens, as it was given."""
+        """The interface on which the server listens, or ``unix:path``, as it was given."""
         return self._address.host
 
     @property
     def port(self) -> int:
-        """The port on which the server listens."""
+        """The port on which the server listens; 0 on a UNIX socket."""
         return self._address.port
 
     @property
     def address(self) -> str:
-        """Host and port, as ``host:port``."""
+        """Where the server listens, as ``host:port`` or ``unix:path``."""
         return str(self._address)
 
     # ------------------------------------------------------------ start

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
 from typing_extensions import override
 
-from ..address import Address
+from ..address import AnyAddress, UnixAddress
 from ..calls import (
     CONTENT_TYPE,
     Deadline,
@@ -43,6 +44,9 @@ _USER_AGENT = f"praxis-remote-python/{__version__}"
 
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
+
+# Nothing tells when a server has taken a connection off its queue.
+_QUEUE_PAUSE = 0.01
 
 # A grpcio server counts a stream for a moment after it has answered, and refuses the
 # next one when that is one too many. Nothing tells when the moment is over.
@@ -146,7 +150,7 @@ class ClientConnection(Owner):
         usable: Whether it takes new calls.
     """
 
-    def __init__(self, address: Address, max_message_size: int) -> None:
+    def __init__(self, address: AnyAddress, max_message_size: int) -> None:
         self._address = address
         self._max_message_size = max_message_size
         self._protocol = Protocol(self, client_side=True)
@@ -155,7 +159,7 @@ class ClientConnection(Owner):
         self.usable = False
 
     @classmethod
-    async def open(cls, address: Address, max_message_size: int) -> ClientConnection:
+    async def open(cls, address: AnyAddress, max_message_size: int) -> ClientConnection:
         """Connects, and waits until the peer has shown that it speaks HTTP/2.
 
         Raises:
@@ -164,7 +168,11 @@ class ClientConnection(Owner):
         self = cls(address, max_message_size)
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: self._protocol, address.host, address.port)
+            if isinstance(address, UnixAddress):
+                sock = await _connect_unix(address.path)
+                await loop.create_unix_connection(lambda: self._protocol, sock=sock)
+            else:
+                await loop.create_connection(lambda: self._protocol, address.host, address.port)
         except (OSError, UnicodeError) as error:
             raise UnavailableError(
                 f"cannot connect: {getattr(error, 'strerror', None) or error}; "
@@ -276,7 +284,7 @@ class ClientConnection(Owner):
             (":method", "POST"),
             (":scheme", "http"),
             (":path", path),
-            (":authority", str(self._address)),
+            (":authority", self._address.authority),
             ("te", "trailers"),
             ("content-type", CONTENT_TYPE),
             ("user-agent", _USER_AGENT),
@@ -340,6 +348,25 @@ class ClientConnection(Owner):
         if call.abandoned():
             await call.result()
         raise UnavailableError("the connection takes no more calls")
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    """Connects as soon as the server's queue has room.
+
+    Unlike TCP the system does not wait for that by itself, and asyncio takes a socket
+    that is refused for this reason for one that is connected.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            with suppress(BlockingIOError):
+                sock.connect(path)
+                return sock
+            await asyncio.sleep(_QUEUE_PAUSE)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from typing_extensions import override
 
+from ..address import name_peer
 from ..calls import (
     CONTENT_TYPE,
     Deadline,
@@ -56,7 +57,7 @@ class ServerCall(Call):
         path: ``/package.Service/Method``.
         metadata: What the caller sent along.
         deadline: When the caller gives up, if it said so.
-        peer: The caller's address.
+        peer: The caller's address; for one without, as on a UNIX socket, the socket's.
     """
 
     path: str
@@ -222,13 +223,15 @@ Respond: TypeAlias = Callable[[ServerCall], Awaitable[Segments]]
 class _ServerConnection(Owner):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self._peer: str | None = None
         self.protocol = Protocol(self, client_side=False)
 
     @override
     def accept(self, stream: Stream, headers: Headers, release: Callable[[], None]) -> None:
-        peer = stream.connection.get_peer().addr()
-        address = f"{peer[0]}:{peer[1]}" if peer else "unknown"
-        call = ServerCall(stream, headers, address, self._listener.max_message_size)
+        if self._peer is None:
+            name = self.protocol.connection.transport.get_extra_info
+            self._peer = name_peer(name("peername"), name("sockname"))
+        call = ServerCall(stream, headers, self._peer, self._listener.max_message_size)
         stream.call = call
         self._listener.begin(call, release)
 
