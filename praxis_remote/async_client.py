@@ -56,15 +56,16 @@ class AsyncPolicyClient:
     itself.
 
     Args:
-        host: Name or IP address of the server.
-        port: Its port.
+        host: Name or IP address of the server, or ``unix:path`` for the UNIX socket on
+            which it listens.
+        port: Its port. A UNIX socket has none: leave it out.
         timeout: Seconds for each call that has no timeout of its own, connecting
             included; None for no limit.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         metadata: Pairs sent with every call; the policy may read them.
 
     Raises:
-        ValueError: A port, timeout or metadata that cannot be.
+        ValueError: A host, port, timeout or metadata that cannot be.
 
     Example:
         ```python
@@ -98,7 +99,7 @@ class AsyncPolicyClient:
 
     @property
     def address(self) -> str:
-        """Host and port of the server, as ``host:port``."""
+        """The server's, as ``host:port`` or ``unix:path``."""
         return str(self._channel.address)
 
     @property

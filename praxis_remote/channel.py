@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .address import Address
+from .address import AnyAddress
 from .calls import Deadline, Headers
 from .errors import CallCancelledError, DeadlineExceededError, UnavailableError
 from .framing import Segments
@@ -30,7 +30,7 @@ class Channel:
         metadata: Encoded already, sent with every call.
     """
 
-    def __init__(self, address: Address, max_message_size: int, metadata: Headers) -> None:
+    def __init__(self, address: AnyAddress, max_message_size: int, metadata: Headers) -> None:
         self.address = address
         self._max_message_size = max_message_size
         self._metadata = metadata

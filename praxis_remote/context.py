@@ -20,7 +20,7 @@ class RequestContext:
 
     Attributes:
         metadata: Pairs that the caller sent along; keys ending in ``-bin`` hold bytes.
-        peer: The caller's address.
+        peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         deadline: When the caller gives up; None if it waits for ever.
     """
 

@@ -41,8 +41,8 @@ class RemoteError(Exception):
 
     Args:
         details: What happened, for people to read.
-        address: The peer, ``host:port``; None for an error found on this side
-            before there was a peer.
+        address: The peer, ``host:port`` or ``unix:path``; None for an error found on
+            this side before there was a peer.
         status: The gRPC status, where it is not the class's own.
     """
 

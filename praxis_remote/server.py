@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import errno
 import inspect
 import logging
-import socket
 import threading
 from types import TracebackType
-from typing import Any
 
 from typing_extensions import Self
 
-from .address import DEFAULT_PORT, Address, check_address
+from .address import DEFAULT_PORT, UnixAddress, check_address
 from .errors import InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
+from .listening import bind
 from .loop import SharedEventLoop
 from .protocol import PolicyHandler
 from .scheduler import Scheduler
@@ -31,7 +29,6 @@ __all__ = ["PolicyServer"]
 
 log = logging.getLogger("praxis_remote.server")
 
-_BACKLOG = 1024
 _METHODS = ("predict_action", "reset", "model_info")
 
 
@@ -47,15 +44,20 @@ class PolicyServer:
     Args:
         handler: The policy: an object with the methods of `PolicyHandler`.
         host: The interface to listen on. The default is reached from this machine
-            only; ``"0.0.0.0"`` or ``"::"`` is reached from everywhere.
-        port: 0 lets the system pick one; `port` tells which.
+            only; ``"0.0.0.0"`` or ``"::"`` is reached from everywhere. Or ``unix:path``
+            for a UNIX socket: its file takes the place of one whose server is gone,
+            and is removed when the server stops.
+        port: 0 lets the system pick one; `port` tells which. A UNIX socket has none:
+            leave it out.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
     Raises:
         TypeError: The handler lacks a method, or has one that cannot be called.
-        OSError: The address is in use, or not of this machine.
+        ValueError: A host or port that cannot be.
+        OSError: The address is in use, or not of this machine; the path is that of a
+            file that is no socket, or in a folder that is not there.
 
     Example:
         ```python
@@ -77,8 +79,10 @@ class PolicyServer:
         check_handler(handler)
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
-        self._socket = bind(check_address(host, port, lowest_port=0))
-        self._address = Address(host, self._socket.getsockname()[1])
+        self._address = check_address(host, port, lowest_port=0)
+        self._socket = bind(self._address)
+        if not isinstance(self._address, UnixAddress):
+            self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._service = PolicyService(handler, scheduler or Scheduler())
         self._listener = Listener(self._service, max_message_size)
         # Guards the step from one state to the next: made, serving, stopped.
@@ -94,17 +98,17 @@ class PolicyServer:
 
     @property
     def host(self) -> str:
-        """The interface on which the server listens, as it was given."""
+        """The interface on which the server listens, or ``unix:path``, as it was given."""
         return self._address.host
 
     @property
     def port(self) -> int:
-        """The port on which the server listens."""
+        """The port on which the server listens; 0 on a UNIX socket."""
         return self._address.port
 
     @property
     def address(self) -> str:
-        """Host and port, as ``host:port``."""
+        """Where the server listens, as ``host:port`` or ``unix:path``."""
         return str(self._address)
 
     # ------------------------------------------------------------ start
@@ -270,39 +274,3 @@ def _check_method(handler: object, name: str, arguments: tuple[object, ...]) -> 
     except TypeError as error:
         called = "observations, policy_kwargs=..." if keywords else ""
         raise TypeError(f"{where}{signature} cannot be called as ({called}): {error}") from None
-
-
-def bind(address: Address) -> socket.socket:
-    """Returns a socket that listens, so that a port in use shows at once.
-
-    Raises:
-        OSError: The address is in use, or not of this machine.
-    """
-    family, name = _resolve(address)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # Without it a restarted server would wait for the old connections' TIME_WAIT.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # "::" means every interface, those of IPv4 included.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != "::"))
-        sock.bind(name)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
-    return sock
-
-
-def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Returns family and name to bind; of several, such as localhost's, the IPv4 one."""
-    try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (socket.gaierror, UnicodeError) as error:
-        raise OSError(
-            errno.EADDRNOTAVAIL, f"cannot resolve the host {address.host!r}: {error}"
-        ) from error
-    family, _, _, _, name = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return family, name

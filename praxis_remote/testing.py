@@ -125,15 +125,18 @@ class Pair(NamedTuple):
 
 
 @contextmanager
-def connected(handler: PolicyHandler, **client_options: Any) -> Iterator[Pair]:
-    """Serves a policy on a free loopback port for the time of a with block.
+def connected(
+    handler: PolicyHandler, *, host: str = "127.0.0.1", **client_options: Any
+) -> Iterator[Pair]:
+    """Serves a policy on a free port for the time of a with block.
 
     Args:
         handler: The policy.
+        host: The interface to listen on, or ``unix:path``.
         client_options: Passed to `PolicyClient`, such as ``timeout``.
     """
     with (
-        PolicyServer(handler, port=0) as server,
+        PolicyServer(handler, host=host, port=0) as server,
         PolicyClient(server.host, server.port, **client_options) as client,
     ):
         yield Pair(server, client)

@@ -9,25 +9,20 @@ The fixtures are there for every test; see ``conftest.py``.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hosts import unused_port
 
 from praxis_remote import Observation, PolicyServer, cli
+from praxis_remote.address import check_address
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 20.0
 ERROR = "praxis-remote: error: "
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def says(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -86,11 +81,11 @@ def policy() -> Recorder:
 
 
 @pytest.fixture
-def address(policy: Recorder) -> Iterator[str]:
-    with PolicyServer(policy, port=0) as server:
+def address(policy: Recorder, host: str) -> Iterator[str]:
+    with PolicyServer(policy, host=host, port=0) as server:
         yield server.address
 
 
 @pytest.fixture
-def nobody() -> str:
-    return f"127.0.0.1:{free_port()}"
+def nobody(host: str) -> str:
+    return str(check_address(host, unused_port(host), lowest_port=0))

@@ -11,7 +11,7 @@ from faces import FACES, Face
 from hypothesis import settings
 
 # Their fixtures are for several files, as the one below.
-pytest_plugins = ["command", "processes"]
+pytest_plugins = ["hosts", "command", "processes"]
 
 # The same examples in every run: a failure here is a failure everywhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

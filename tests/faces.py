@@ -20,10 +20,10 @@ class Face:
     def __init__(self) -> None:
         self._clients: list[Any] = []
 
-    def client(self, server: PolicyServer | int, **options: Any) -> Any:
-        """Returns a client for a server, or for a port of this machine."""
-        port = server if isinstance(server, int) else server.port
-        client = self._make("127.0.0.1", port, **{"timeout": 30.0, **options})
+    def client(self, server: PolicyServer | int, host: str = "127.0.0.1", **options: Any) -> Any:
+        """Returns a client for a server, or for a port of a host."""
+        address = (host, server) if isinstance(server, int) else (server.host, server.port)
+        client = self._make(*address, **{"timeout": 30.0, **options})
         self._clients.append(client)
         return client
 

@@ -27,6 +27,7 @@ import pytest
 from command import ROOT, TIMEOUT
 
 from praxis_remote import PolicyClient
+from praxis_remote.address import parse_address
 
 # The policies that are served in other processes. Where the test has to hold one back,
 # it gives the port on which the policy tells that it is there and waits to go on.
@@ -145,9 +146,10 @@ class Process:
     def client(self) -> PolicyClient:
         """Waits for the line that tells the address, and returns a client."""
         line = self.out.next() or "\n".join(self.err.rest())
-        match = re.fullmatch(r"serving \w+ on 127\.0\.0\.1:(\d+)", line)
+        match = re.fullmatch(r"serving \w+ on (127\.0\.0\.1:\d+|unix:.+)", line)
         assert match is not None, line
-        return PolicyClient("127.0.0.1", int(match[1]), timeout=TIMEOUT)
+        address = parse_address(match[1])
+        return PolicyClient(address.host, address.port, timeout=TIMEOUT)
 
 
 Start = Callable[..., Process]

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import ERROR, TIMEOUT, fails, free_port
+from command import ERROR, TIMEOUT, fails
+from hosts import LOOPBACK, listen, unused_port
 from processes import POLICIES, Gate, Start, predict_at_gate
 
 from praxis_remote import Observation, PolicyClient, cli
@@ -137,7 +138,7 @@ def held_call(port: int, pool: ThreadPoolExecutor) -> Iterator[Future[Any]]:
 def test_serve_returns_0_once_the_last_call_is_done(
     pool: ThreadPoolExecutor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port = free_port()
+    port = unused_port(LOOPBACK)
 
     def use() -> Any:
         with held_call(port, pool) as call:
@@ -155,7 +156,7 @@ def test_serve_returns_0_once_the_last_call_is_done(
 def test_serve_gives_up_the_last_call_on_a_second_signal(
     pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    port = free_port()
+    port = unused_port(LOOPBACK)
     asked_for_more = threading.Event()
 
     class Watch(logging.Handler):
@@ -198,6 +199,47 @@ def test_a_port_in_use_is_found_before_the_policy_is_loaded(
     assert said == (
         f"cannot listen on 127.0.0.1:{port}: Address already in use; "
         "stop what listens there, or choose another --port (0 lets the system pick)"
+    )
+
+
+def test_a_unix_socket_is_served_and_its_file_goes_with_the_process(
+    start: Start, socket_folder: Path
+) -> None:
+    path = socket_folder / "policy.sock"
+    # What a killed server left is no obstacle.
+    listen(f"unix:{path}").close()
+    process = start("serve", "policies:Policy", "--host", f"unix:{path}")
+    with process.client() as client:
+        assert client.address == f"unix:{path}"
+        assert client.predict_action([{"x": 1}]) == [1]
+    process.send(signal.SIGTERM)
+    assert process.end() == 0
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_path_that_cannot_be_listened_on_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], socket_folder: Path
+) -> None:
+    def said(path: str) -> str:
+        line = fails(capsys, 1, "serve", "not_there_at_all:X", "--host", f"unix:{path}")
+        begin = f"cannot listen on unix:{path}: "
+        assert line.startswith(begin)
+        return line.removeprefix(begin)
+
+    path = f"{socket_folder}/policy.sock"
+    with listen(f"unix:{path}"):
+        assert said(path) == (
+            "Address already in use; stop what listens there, or give --host another path"
+        )
+    assert said(f"{path}/below") == "Not a directory; check --host"
+    assert said(f"{socket_folder}/a/b") == (
+        f"there is no folder {socket_folder}/a; make it, or give --host another path"
+    )
+    Path(f"{path}.txt").touch()
+    assert said(f"{path}.txt") == (
+        "the file that is there is no socket, and was left alone; "
+        "move it away, or give --host another path"
     )
 
 

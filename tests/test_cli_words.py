@@ -21,6 +21,7 @@ from praxis_remote.cli.errors import UsageError
     ("read", "text", "value"),
     [
         (words.host, "::", "::"),
+        (words.host, "unix:///run/p", "unix:/run/p"),
         (words.port, "0", 0),
         (words.port, "65535", 65535),
         (words.size, "1", 1),

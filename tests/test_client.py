@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -25,10 +24,12 @@ from typing import Any
 import numpy as np
 import pytest
 from faces import Face
+from hosts import LOOPBACK, listen, port_of, unused_port
 from http2_peers import Peer, RawServer
 from test_http2 import answer
 
 from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer, current_request
+from praxis_remote.address import check_address
 from praxis_remote.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -45,12 +46,6 @@ BATCH = [{"observation.state": np.zeros(3, np.float32)}]
 WAIT = 30.0
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
-
-
 def echo_number(prediction: Prediction) -> Any:
     return np.array([prediction.observations[0]["number"]])
 
@@ -58,7 +53,7 @@ def echo_number(prediction: Prediction) -> Any:
 # ---------------------------------------------------------------- calls
 
 
-def test_what_is_sent_arrives_and_what_is_returned_comes_back(face: Face) -> None:
+def test_what_is_sent_arrives_and_what_is_returned_comes_back(face: Face, host: str) -> None:
     action = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
     handler = RecordingHandler(lambda _: action)
     image = np.random.default_rng(0).integers(0, 255, (224, 224, 3), np.uint8)
@@ -67,7 +62,7 @@ def test_what_is_sent_arrives_and_what_is_returned_comes_back(face: Face) -> Non
         {"image": image[::2, ::-1], "n": 5, "x": np.float32(0.5), "list": [1.0, 2.0]},
     ]
     kwargs = {"a": [1, None, {"b": (True, "t")}], "c": 2.5}
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server)
         received = client.predict_action(batch, policy_kwargs=kwargs, episode_ids=["e1", "e2"])
     assert received.dtype == np.float64
@@ -85,17 +80,17 @@ def test_what_is_sent_arrives_and_what_is_returned_comes_back(face: Face) -> Non
     assert np.array_equal(second["list"], [1.0, 2.0])
 
 
-def test_kwargs_and_ids_that_are_not_sent_arrive_as_none_at_all(face: Face) -> None:
+def test_kwargs_and_ids_that_are_not_sent_arrive_as_none_at_all(face: Face, host: str) -> None:
     handler = RecordingHandler()
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         face.client(server).predict_action(BATCH)
     assert handler.predictions[0].policy_kwargs == {}
     assert handler.predictions[0].episode_ids is None
 
 
-def test_one_observation_may_be_given_in_parts(face: Face) -> None:
+def test_one_observation_may_be_given_in_parts(face: Face, host: str) -> None:
     handler = RecordingHandler()
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server)
         client.predict_action_from_parts(
             np.zeros(2, np.float32),
@@ -116,9 +111,9 @@ def test_one_observation_may_be_given_in_parts(face: Face) -> None:
     assert (second.observations, second.episode_ids) == ([{}], None)
 
 
-def test_reset_tells_which_episodes_and_an_empty_list_means_all(face: Face) -> None:
+def test_reset_tells_which_episodes_and_an_empty_list_means_all(face: Face, host: str) -> None:
     handler = RecordingHandler()
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server)
         assert client.reset() is True
         assert client.reset(episode_ids=["a", "b"]) is True
@@ -126,11 +121,11 @@ def test_reset_tells_which_episodes_and_an_empty_list_means_all(face: Face) -> N
     assert handler.resets == [None, ("a", "b"), None]
 
 
-def test_a_60_mb_batch_and_a_10_mb_action_go_through(face: Face) -> None:
+def test_a_60_mb_batch_and_a_10_mb_action_go_through(face: Face, host: str) -> None:
     action = np.random.default_rng(0).random(1_250_000)
     frames = [np.full((1024, 1024, 3), number, np.uint8) for number in range(19)]
     handler = RecordingHandler(lambda _: action)
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         received = face.client(server).predict_action([{"image": frame} for frame in frames])
     assert np.array_equal(received, action)
     for frame, observation in zip(frames, handler.predictions[0].observations, strict=True):
@@ -158,17 +153,17 @@ def test_a_60_mb_batch_and_a_10_mb_action_go_through(face: Face) -> None:
 def test_a_request_that_cannot_be_sent_is_an_error_that_names_the_key(
     face: Face, arguments: dict[str, Any], kind: type[Exception], text: str
 ) -> None:
-    client = face.client(closed_port())
+    client = face.client(unused_port(LOOPBACK))
     with pytest.raises(kind, match=text) as raised:
         client.predict_action(**arguments)
     assert isinstance(raised.value, RemoteError)
     assert raised.value.code().name == "INVALID_ARGUMENT"
 
 
-def test_a_request_over_the_limit_is_an_error_on_either_side(face: Face) -> None:
+def test_a_request_over_the_limit_is_an_error_on_either_side(face: Face, host: str) -> None:
     big = [{"a": np.zeros(5000, np.uint8)}]
     handler = RecordingHandler()
-    with PolicyServer(handler, port=0, max_message_size=1000) as server:
+    with PolicyServer(handler, host=host, port=0, max_message_size=1000) as server:
         careful = face.client(server, max_message_size=1000)
         with pytest.raises(MessageTooLargeError, match=r"request of 50\d\d bytes .* 1000 bytes"):
             careful.predict_action(big)
@@ -181,8 +176,9 @@ def test_a_request_over_the_limit_is_an_error_on_either_side(face: Face) -> None
 
 def test_a_large_request_over_the_limit_is_refused_without_waiting_for_all_of_it(
     face: Face,
+    host: str,
 ) -> None:
-    with PolicyServer(RecordingHandler(), port=0, max_message_size=1000) as server:
+    with PolicyServer(RecordingHandler(), host=host, port=0, max_message_size=1000) as server:
         client = face.client(server)
         with pytest.raises(ResourceExhaustedError):
             client.predict_action([{"a": np.zeros(60_000_000, np.uint8)}])
@@ -191,9 +187,10 @@ def test_a_large_request_over_the_limit_is_refused_without_waiting_for_all_of_it
 
 def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answered(
     face: Face,
+    host: str,
 ) -> None:
     handler = RecordingHandler(lambda p: np.zeros(p.observations[0]["size"], np.uint8))
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server, max_message_size=1000)
         with pytest.raises(MessageTooLargeError, match=r"response of \d+ bytes .* 1000 bytes"):
             client.predict_action([{"size": 5_000_000}])
@@ -204,6 +201,8 @@ def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answ
     ("options", "text"),
     [
         ({"host": ""}, "host: ''"),
+        ({"host": "unix:"}, "write unix:PATH"),
+        ({"host": "unix:a", "port": 1}, "port: 1; unix:a has none"),
         ({"port": 0}, "port: 0"),
         ({"timeout": 0}, "timeout: 0"),
         ({"timeout": math.nan}, "timeout: nan"),
@@ -222,13 +221,15 @@ def test_options_that_cannot_be_are_errors_that_name_them(
 # ---------------------------------------------------------------- servers at fault
 
 
-def test_a_server_that_is_not_there_is_a_connection_error_with_its_address(face: Face) -> None:
-    port = closed_port()
-    client = face.client(port)
+def test_a_server_that_is_not_there_is_a_connection_error_with_its_address(
+    face: Face, host: str
+) -> None:
+    port = unused_port(host)
+    client = face.client(port, host)
     with pytest.raises(UnavailableError, match="is the server running") as raised:
         client.health_check()
     assert isinstance(raised.value, ConnectionError)
-    assert raised.value.address == f"127.0.0.1:{port}"
+    assert raised.value.address == str(check_address(host, port))
 
 
 def test_a_host_that_nobody_knows_is_a_connection_error(face: Face) -> None:
@@ -240,16 +241,18 @@ def test_a_host_that_nobody_knows_is_a_connection_error(face: Face) -> None:
         client.close()
 
 
-def test_a_server_that_accepts_and_says_nothing_costs_no_more_than_the_timeout(face: Face) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = face.client(silent.getsockname()[1])
+def test_a_server_that_accepts_and_says_nothing_costs_no_more_than_the_timeout(
+    face: Face, host: str
+) -> None:
+    with listen(host) as silent:
+        client = face.client(port_of(silent), host)
         with pytest.raises(DeadlineExceededError, match="before a connection was made") as raised:
             client.health_check(timeout=0.1)
     assert isinstance(raised.value, TimeoutError)
 
 
-def test_a_server_that_speaks_something_else_is_a_connection_error(face: Face) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def test_a_server_that_speaks_something_else_is_a_connection_error(face: Face, host: str) -> None:
+    with listen(host) as listener:
 
         def speak() -> None:
             sock, _ = listener.accept()
@@ -260,7 +263,7 @@ def test_a_server_that_speaks_something_else_is_a_connection_error(face: Face) -
 
         thread = threading.Thread(target=speak, daemon=True)
         thread.start()
-        client = face.client(listener.getsockname()[1])
+        client = face.client(port_of(listener), host)
         with pytest.raises(UnavailableError, match="address of a policy server"):
             client.health_check()
         thread.join(WAIT)
@@ -268,9 +271,10 @@ def test_a_server_that_speaks_something_else_is_a_connection_error(face: Face) -
 
 def test_a_call_that_takes_too_long_is_a_timeout_and_its_late_answer_goes_to_nobody(
     face: Face,
+    host: str,
 ) -> None:
     handler = GatedHandler(echo_number)
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server)
         with pytest.raises(DeadlineExceededError, match="passed before") as raised:
             client.predict_action([{"number": 1}], timeout=0.1)
@@ -280,9 +284,9 @@ def test_a_call_that_takes_too_long_is_a_timeout_and_its_late_answer_goes_to_nob
         assert client.predict_action([{"number": 3}]) == [3]
 
 
-def test_the_clients_own_timeout_holds_for_calls_without_one(face: Face) -> None:
+def test_the_clients_own_timeout_holds_for_calls_without_one(face: Face, host: str) -> None:
     handler = GatedHandler()
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
         client = face.client(server, timeout=0.1)
         with pytest.raises(DeadlineExceededError):
             client.predict_action(BATCH)
@@ -292,6 +296,7 @@ def test_the_clients_own_timeout_holds_for_calls_without_one(face: Face) -> None
 
 def test_a_server_that_dies_during_a_call_is_a_connection_error_and_a_new_one_is_found(
     face: Face,
+    host: str,
 ) -> None:
     program = textwrap.dedent("""
         import sys
@@ -301,16 +306,16 @@ def test_a_server_that_dies_during_a_call_is_a_connection_error_and_a_new_one_is
             def predict_action(self, *args, **kwargs):
                 print("begun", flush=True)
                 return super().predict_action(*args, **kwargs)
-        server = PolicyServer(Loud(), port=0)
+        server = PolicyServer(Loud(), host=sys.argv[1], port=0)
         print(server.port, flush=True)
         server.serve()
     """)
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, host], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        client = face.client(port)
+        client = face.client(port, host)
 
         def kill_when_begun() -> None:
             assert process.stdout is not None
@@ -324,16 +329,16 @@ def test_a_server_that_dies_during_a_call_is_a_connection_error_and_a_new_one_is
         killer.join(WAIT)
     with pytest.raises(UnavailableError):
         client.health_check()
-    with PolicyServer(RecordingHandler(), port=port):
+    with PolicyServer(RecordingHandler(), host=host, port=port):
         assert client.wait_ready(WAIT) == "RecordingHandler"
         assert client.predict_action(BATCH).shape == (1, 1)
 
 
-def test_a_restarted_server_is_found_by_the_next_call(face: Face) -> None:
-    with PolicyServer(RecordingHandler(), port=0) as server:
+def test_a_restarted_server_is_found_by_the_next_call(face: Face, host: str) -> None:
+    with PolicyServer(RecordingHandler(), host=host, port=0) as server:
         client = face.client(server)
         assert client.health_check()[0]
-    with PolicyServer(RecordingHandler(), port=server.port):
+    with PolicyServer(RecordingHandler(), host=host, port=server.port):
         # The async client's loop has not run since: it learns of the loss with this call.
         if isinstance(client, PolicyClient):
             assert client.health_check()[0]
@@ -341,12 +346,13 @@ def test_a_restarted_server_is_found_by_the_next_call(face: Face) -> None:
             assert client.wait_ready(WAIT)
 
 
-def test_waiting_for_a_server_ends_when_it_is_there(face: Face) -> None:
-    port = closed_port()
-    client = face.client(port)
+def test_waiting_for_a_server_ends_when_it_is_there(face: Face, host: str) -> None:
+    port = unused_port(host)
+    client = face.client(port, host)
     started: list[PolicyServer] = []
     timer = threading.Timer(
-        0.1, lambda: started.append(PolicyServer(RecordingHandler(), port=port).__enter__())
+        0.1,
+        lambda: started.append(PolicyServer(RecordingHandler(), host=host, port=port).__enter__()),
     )
     timer.start()
     try:
@@ -356,8 +362,10 @@ def test_waiting_for_a_server_ends_when_it_is_there(face: Face) -> None:
         started[0].stop()
 
 
-def test_waiting_for_a_server_ends_with_the_timeout_and_says_what_was_met(face: Face) -> None:
-    client = face.client(closed_port())
+def test_waiting_for_a_server_ends_with_the_timeout_and_says_what_was_met(
+    face: Face, host: str
+) -> None:
+    client = face.client(unused_port(host), host)
     with pytest.raises(DeadlineExceededError, match=r"not ready within 0\.1 s; last: cannot con"):
         client.wait_ready(0.1)
 
@@ -365,14 +373,14 @@ def test_waiting_for_a_server_ends_with_the_timeout_and_says_what_was_met(face: 
 # ---------------------------------------------------------------- metadata
 
 
-def test_a_clients_metadata_goes_with_every_call(face: Face) -> None:
+def test_a_clients_metadata_goes_with_every_call(face: Face, host: str) -> None:
     seen = []
 
     def answer(_: Prediction) -> Any:
         seen.append(dict(current_request().metadata))
         return np.zeros(1)
 
-    with PolicyServer(RecordingHandler(answer), port=0) as server:
+    with PolicyServer(RecordingHandler(answer), host=host, port=0) as server:
         client = face.client(server, metadata=[("robot", "left"), ("key-bin", b"\0")])
         client.predict_action(BATCH)
     assert seen == [{"robot": "left", "key-bin": b"\0"}]
@@ -381,8 +389,8 @@ def test_a_clients_metadata_goes_with_every_call(face: Face) -> None:
 # ---------------------------------------------------------------- life of a client
 
 
-def test_a_closed_client_says_so_and_closing_twice_is_fine(face: Face) -> None:
-    with PolicyServer(RecordingHandler(), port=0) as server:
+def test_a_closed_client_says_so_and_closing_twice_is_fine(face: Face, host: str) -> None:
+    with PolicyServer(RecordingHandler(), host=host, port=0) as server:
         client = face.client(server)
         client.health_check()
         client.close()
@@ -392,19 +400,22 @@ def test_a_closed_client_says_so_and_closing_twice_is_fine(face: Face) -> None:
 
 
 def test_a_client_that_never_called_can_be_closed(face: Face) -> None:
-    client = face.client(closed_port())
+    client = face.client(unused_port(LOOPBACK))
     client.close()
     with pytest.raises(CallCancelledError, match="make a new one"):
         client.health_check()
 
 
 @pytest.mark.parametrize("kind", [PolicyClient, AsyncPolicyClient])
-def test_a_pickled_client_calls_the_same_server_with_the_same_options(kind: type[Any]) -> None:
-    client = kind("gpu-box", 1234, timeout=2.0, metadata={"robot": "left"})
+@pytest.mark.parametrize(("host", "port"), [("gpu-box", 1234), ("unix:policy.sock", 0)])
+def test_a_pickled_client_calls_the_same_server_with_the_same_options(
+    kind: type[Any], host: str, port: int
+) -> None:
+    client = kind(host, port, timeout=2.0, metadata={"robot": "left"})
     copy = pickle.loads(pickle.dumps(client))
-    assert copy.address == "gpu-box:1234"
+    assert copy.address == client.address
     assert copy.__getstate__() == client.__getstate__()
-    assert repr(copy) == f"{kind.__name__}('gpu-box:1234')"
+    assert repr(copy) == f"{kind.__name__}({client.address!r})"
 
 
 def test_a_client_that_nobody_closed_is_closed_with_its_last_reference() -> None:
@@ -419,31 +430,31 @@ def test_a_client_that_nobody_closed_is_closed_with_its_last_reference() -> None
         gc.collect()
 
 
-def test_it_works_where_an_event_loop_runs_already_as_in_a_notebook() -> None:
+def test_it_works_where_an_event_loop_runs_already_as_in_a_notebook(host: str) -> None:
     async def cell(client: PolicyClient) -> Any:
         return client.predict_action([{"number": 7}])
 
-    with connected(RecordingHandler(echo_number), timeout=WAIT) as (_, client):
+    with connected(RecordingHandler(echo_number), host=host, timeout=WAIT) as (_, client):
         assert asyncio.run(cell(client)) == [7]
 
 
-def test_threads_may_share_a_client_and_each_gets_its_own_answer() -> None:
+def test_threads_may_share_a_client_and_each_gets_its_own_answer(host: str) -> None:
     with (
-        connected(RecordingHandler(echo_number), timeout=WAIT) as (_, client),
+        connected(RecordingHandler(echo_number), host=host, timeout=WAIT) as (_, client),
         ThreadPoolExecutor(16) as pool,
     ):
         answers = pool.map(lambda n: int(client.predict_action([{"number": n}])[0]), range(300))
         assert list(answers) == list(range(300))
 
 
-def test_ctrl_c_ends_a_call_and_its_answer_goes_to_nobody() -> None:
+def test_ctrl_c_ends_a_call_and_its_answer_goes_to_nobody(host: str) -> None:
     handler = GatedHandler(echo_number)
 
     def interrupt() -> None:
         handler.wait_begun()
         os.kill(os.getpid(), signal.SIGINT)
 
-    with connected(handler, timeout=WAIT) as (_, client):
+    with connected(handler, host=host, timeout=WAIT) as (_, client):
         for number in range(5):
             thread = threading.Thread(target=interrupt)
             thread.start()
@@ -459,8 +470,8 @@ def _call_in_child(client: PolicyClient, number: int) -> int:
     return int(client.predict_action([{"number": number}])[0])
 
 
-def test_a_spawned_worker_gets_a_client_of_its_own() -> None:
-    with connected(RecordingHandler(echo_number), timeout=WAIT) as (_, client):
+def test_a_spawned_worker_gets_a_client_of_its_own(host: str) -> None:
+    with connected(RecordingHandler(echo_number), host=host, timeout=WAIT) as (_, client):
         assert client.predict_action([{"number": 1}]) == [1]
         with multiprocessing.get_context("spawn").Pool(2) as pool:
             answers = pool.starmap(_call_in_child, [(client, n) for n in range(4)])
@@ -469,13 +480,13 @@ def test_a_spawned_worker_gets_a_client_of_its_own() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_gets_a_connection_of_its_own_and_the_parent_keeps_its() -> None:
+def test_a_forked_child_gets_a_connection_of_its_own_and_the_parent_keeps_its(host: str) -> None:
     program = textwrap.dedent("""
         import os, sys
         from concurrent.futures import ThreadPoolExecutor
         from praxis_remote import PolicyClient
-        client = PolicyClient("127.0.0.1", int(sys.argv[1]), timeout=30)
-        closed = PolicyClient("127.0.0.1", int(sys.argv[1]), timeout=30)
+        client = PolicyClient(sys.argv[1], int(sys.argv[2]), timeout=30)
+        closed = PolicyClient(sys.argv[1], int(sys.argv[2]), timeout=30)
         closed.close()
         assert client.predict_action([{"number": 1}]) == [1]
         children = []
@@ -504,9 +515,9 @@ def test_a_forked_child_gets_a_connection_of_its_own_and_the_parent_keeps_its() 
         client.close()
         print("fine")
     """)
-    with PolicyServer(RecordingHandler(echo_number), port=0) as server:
+    with PolicyServer(RecordingHandler(echo_number), host=host, port=0) as server:
         result = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program, str(server.port)],
+            [sys.executable, "-W", "ignore", "-c", program, server.host, str(server.port)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -543,12 +554,12 @@ def test_both_clients_offer_the_same_names() -> None:
     assert names(PolicyClient) == names(AsyncPolicyClient)
 
 
-def test_invalid_arguments_from_the_server_are_value_errors(face: Face) -> None:
+def test_invalid_arguments_from_the_server_are_value_errors(face: Face, host: str) -> None:
     def answer(_: Prediction) -> Any:
         raise ValueError("wrong camera")
 
     with (
-        PolicyServer(RecordingHandler(answer), port=0) as server,
+        PolicyServer(RecordingHandler(answer), host=host, port=0) as server,
         pytest.raises(InvalidArgumentError, match="wrong camera") as raised,
     ):
         face.client(server).predict_action(BATCH)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hosts import LOOPBACK, unused_port
 
 from praxis_remote import errors
 from praxis_remote.errors import RemoteError
@@ -28,7 +29,9 @@ COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in co
 
 POLICY = next(code for code in PYTHON if "class MyPolicy" in code)
 SNIPPETS = [code for code in PYTHON if code is not POLICY]
-SERVE = next(line for line in COMMANDS if " serve " in line)
+SERVE, SERVE_UNIX = (line for line in COMMANDS if " serve " in line)
+UNIX = "/tmp/policy.sock"
+HEALTH_UNIX = next(line for line in COMMANDS if f"health unix:{UNIX}" in line)
 ADDRESSED = [line for line in COMMANDS if "localhost:50051" in line]
 MAKE = [line for line in COMMANDS if line.startswith("make ")]
 SCHEMA = [line for line in COMMANDS if "praxis-remote proto" in line]
@@ -65,38 +68,51 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def port(folder: Path) -> Iterator[str]:
-    """Serves the README's policy with the README's command, on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        number = str(sock.getsockname()[1])
+@contextmanager
+def serving(command: str, address: str, folder: Path) -> Iterator[None]:
+    """Runs a command that serves the README's policy."""
     process = subprocess.Popen(
-        SERVE.replace("50051", number).split(),
-        cwd=folder,
-        env=environment(folder),
-        stdout=subprocess.PIPE,
-        text=True,
+        command.split(), cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == f"serving MyPolicy on 127.0.0.1:{number}\n"
-    yield number
+    assert process.stdout.readline() == f"serving MyPolicy on {address}\n"
+    yield
     process.send_signal(signal.SIGTERM)
     process.stdout.close()
     assert process.wait(TIMEOUT) == 0
 
 
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[str]:
+    """Serves the README's policy with the README's command, on a free port."""
+    number = str(unused_port(LOOPBACK))
+    with serving(SERVE.replace("50051", number), f"127.0.0.1:{number}", folder):
+        yield number
+
+
 def test_every_command_of_the_readme_is_known_to_a_test() -> None:
-    assert set(COMMANDS) == {*INSTALL, *MAKE, SERVE, *ADDRESSED, *SCHEMA}
+    assert set(COMMANDS) == {
+        *[*INSTALL, *MAKE, *SCHEMA],
+        *[SERVE, *ADDRESSED, SERVE_UNIX, HEALTH_UNIX],
+    }
 
 
 @pytest.mark.parametrize("code", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_a_snippet_runs(code: str, folder: Path, port: str) -> None:
-    run([sys.executable, "-c", code.replace("50051", port)], folder)
+def test_a_snippet_runs(code: str, folder: Path, port: str, socket_folder: Path) -> None:
+    code = code.replace("50051", port).replace(UNIX, f"{socket_folder}/policy.sock")
+    run([sys.executable, "-c", code], folder)
 
 
 @pytest.mark.parametrize("command", ADDRESSED)
 def test_a_command_to_the_server_works(command: str, folder: Path, port: str) -> None:
     run(command.replace("50051", port), folder)
+
+
+def test_the_unix_socket_of_the_readme_is_served(folder: Path, socket_folder: Path) -> None:
+    path = socket_folder / "policy.sock"
+    with serving(SERVE_UNIX.replace(UNIX, str(path)), f"unix:{path}", folder):
+        assert run(HEALTH_UNIX.replace(UNIX, str(path)), folder) == "MyPolicy with gain 1.0\n"
+    assert not path.exists()
 
 
 def test_the_snippets_print_what_they_say(folder: Path, port: str) -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from faces import Face
+from hosts import LOOPBACK
 
 from praxis_remote import (
     AsyncPolicyClient,
@@ -42,12 +45,12 @@ WAIT = 30.0
 # ---------------------------------------------------------------- binding
 
 
-def test_a_busy_port_fails_in_the_constructor_and_the_error_names_the_address() -> None:
-    with (
-        PolicyServer(RecordingHandler(), port=0) as server,
-        pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{server.port}"),
-    ):
-        PolicyServer(RecordingHandler(), port=server.port)
+def test_a_busy_address_fails_in_the_constructor_and_the_error_names_it(host: str) -> None:
+    with connected(RecordingHandler(), host=host, timeout=WAIT) as (server, client):
+        busy = f"cannot listen on {server.address}: Address already in use"
+        with pytest.raises(OSError, match=busy):
+            PolicyServer(RecordingHandler(), host=host, port=server.port)
+        assert client.health_check()[0]
 
 
 def test_port_0_picks_one_and_tells_which() -> None:
@@ -63,6 +66,13 @@ def test_the_default_host_is_not_reached_from_elsewhere() -> None:
     server.stop()
 
 
+def test_a_unix_socket_has_no_port(socket_folder: Path) -> None:
+    server = PolicyServer(RecordingHandler(), host=f"unix://{socket_folder}/a")
+    assert (server.host, server.port) == (server.address, 0)
+    assert server.address == f"unix:{socket_folder}/a"
+    server.stop()
+
+
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "127.0.0.1"])
 def test_a_host_that_names_this_machine_is_reached_on_ipv4(host: str) -> None:
     with (
@@ -73,7 +83,9 @@ def test_a_host_that_names_this_machine_is_reached_on_ipv4(host: str) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-@pytest.mark.parametrize(("host", "peer"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
+@pytest.mark.parametrize(
+    ("host", "peer"), [("::1", "::1"), ("[::1]", "::1"), ("::", "::1"), ("::", "127.0.0.1")]
+)
 def test_ipv6_is_served_and_its_any_address_serves_ipv4_as_well(host: str, peer: str) -> None:
     try:
         server = PolicyServer(RecordingHandler(), host=host, port=0)
@@ -81,6 +93,7 @@ def test_ipv6_is_served_and_its_any_address_serves_ipv4_as_well(host: str, peer:
         pytest.skip(f"this machine has no IPv6 address: {error}")
     with server, PolicyClient(peer, server.port, timeout=WAIT) as client:
         assert client.health_check()[0]
+    assert server.address == f"[{host.strip('[]')}]:{server.port}"
 
 
 def test_a_host_that_nobody_knows_is_a_clear_error() -> None:
@@ -94,6 +107,7 @@ def test_a_host_that_nobody_knows_is_a_clear_error() -> None:
         ({"port": -1}, "port: -1"),
         ({"port": 65536}, "port: 65536"),
         ({"host": ""}, "host: ''"),
+        ({"host": "unix:a", "port": 1}, "port: 1; unix:a has none"),
         ({"max_message_size": 0}, "max_message_size: 0"),
     ],
 )
@@ -173,14 +187,17 @@ def test_a_policy_may_be_made_on_the_thread_that_it_runs_on() -> None:
         assert client.predict_action(BATCH).all()
 
 
-def test_health_and_new_connections_are_answered_while_the_policy_works() -> None:
+def test_health_and_new_connections_are_answered_while_the_policy_works(host: str) -> None:
     handler = GatedHandler()
-    with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+    with (
+        connected(handler, host=host, timeout=WAIT) as (server, client),
+        ThreadPoolExecutor(1) as pool,
+    ):
         client.wait_ready(WAIT)
         call = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         assert client.health_check() == (True, "GatedHandler")
-        with PolicyClient("127.0.0.1", server.port, timeout=WAIT) as another:
+        with PolicyClient(server.host, server.port, timeout=WAIT) as another:
             assert another.health_check() == (True, "GatedHandler")
         assert not call.done()
         handler.let_end()
@@ -201,12 +218,12 @@ def test_health_tells_what_the_policy_says_now_when_it_is_idle() -> None:
         assert client.health_check() == (True, "second")
 
 
-def test_a_cancelled_request_leaves_the_queue_without_running() -> None:
+def test_a_cancelled_request_leaves_the_queue_without_running(host: str) -> None:
     handler = GatedHandler()
-    with PolicyServer(handler, port=0) as server:
+    with PolicyServer(handler, host=host, port=0) as server:
 
         async def main() -> None:
-            async with AsyncPolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+            async with AsyncPolicyClient(server.host, server.port, timeout=WAIT) as client:
                 first = asyncio.ensure_future(client.predict_action(BATCH))
                 await asyncio.to_thread(handler.wait_begun)
                 waiting = asyncio.ensure_future(
@@ -228,9 +245,9 @@ def test_a_cancelled_request_leaves_the_queue_without_running() -> None:
     assert [p.policy_kwargs for p in handler.predictions] == [{}, {"name": "last"}]
 
 
-def test_a_request_whose_deadline_passes_in_the_queue_never_runs() -> None:
+def test_a_request_whose_deadline_passes_in_the_queue_never_runs(host: str) -> None:
     handler = GatedHandler()
-    with connected(handler, timeout=WAIT) as (_, client), ThreadPoolExecutor(1) as pool:
+    with connected(handler, host=host, timeout=WAIT) as (_, client), ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         with pytest.raises(DeadlineExceededError):
@@ -267,22 +284,26 @@ def test_requests_run_in_the_order_in_which_they_came() -> None:
 # ---------------------------------------------------------------- what the policy sees
 
 
-def test_a_policy_can_learn_metadata_peer_and_remaining_time() -> None:
+def test_a_policy_can_learn_metadata_peer_and_remaining_time(host: str) -> None:
     seen: list[Any] = []
 
     def answer(_: Prediction) -> Any:
         request = current_request()
-        seen.append((request.metadata, request.peer.rpartition(":")[0], request.remaining()))
+        seen.append((request.metadata, request.peer, request.remaining()))
         return np.zeros(1)
 
     with connected(
-        RecordingHandler(answer), timeout=WAIT, metadata={"robot": "left", "raw-bin": b"\0\xff"}
+        RecordingHandler(answer),
+        host=host,
+        timeout=WAIT,
+        metadata={"robot": "left", "raw-bin": b"\0\xff"},
     ) as (_, client):
         client.predict_action(BATCH)
         client.predict_action(BATCH, timeout=float("inf"))
     (metadata, peer, remaining), (_, _, unlimited) = seen
     assert dict(metadata) == {"robot": "left", "raw-bin": b"\0\xff"}
-    assert peer == "127.0.0.1"
+    # A client has a port, but no UNIX socket of its own.
+    assert re.fullmatch(rf"{host}:\d+" if host == LOOPBACK else host, peer)
     assert 0 < remaining <= WAIT + 1e-3
     assert unlimited is None
 
@@ -306,7 +327,7 @@ def test_a_policy_without_episode_ids_works_for_callers_that_send_none() -> None
             client.reset(episode_ids=["a"])
 
 
-def test_decoded_arrays_belong_to_the_policy_which_may_write_into_them() -> None:
+def test_decoded_arrays_belong_to_the_policy_which_may_write_into_them(host: str) -> None:
     def answer(prediction: Prediction) -> Any:
         image = prediction.observations[0]["image"]
         assert isinstance(image, np.ndarray)
@@ -314,12 +335,12 @@ def test_decoded_arrays_belong_to_the_policy_which_may_write_into_them() -> None
         return image
 
     sent = np.arange(300_000, dtype=np.uint8)
-    with connected(RecordingHandler(answer), timeout=WAIT) as (_, client):
+    with connected(RecordingHandler(answer), host=host, timeout=WAIT) as (_, client):
         received = client.predict_action([{"image": sent}])
     assert np.array_equal(received, sent + 1)
 
 
-def test_an_action_array_that_the_policy_reuses_arrives_as_it_was_returned() -> None:
+def test_an_action_array_that_the_policy_reuses_arrives_as_it_was_returned(host: str) -> None:
     buffer = np.zeros(500_000, np.float32)
     count = 0
 
@@ -330,7 +351,7 @@ def test_an_action_array_that_the_policy_reuses_arrives_as_it_was_returned() -> 
         return buffer
 
     with (
-        connected(RecordingHandler(answer), timeout=WAIT) as (_, client),
+        connected(RecordingHandler(answer), host=host, timeout=WAIT) as (_, client),
         ThreadPoolExecutor(6) as pool,
     ):
         actions = list(pool.map(lambda _: client.predict_action(BATCH), range(12)))
@@ -442,11 +463,11 @@ def test_a_response_over_the_limit_is_an_error_with_both_numbers() -> None:
 # ---------------------------------------------------------------- starting and stopping
 
 
-def test_serve_blocks_until_another_thread_stops_it() -> None:
-    server = PolicyServer(RecordingHandler(), port=0)
+def test_serve_blocks_until_another_thread_stops_it(host: str) -> None:
+    server = PolicyServer(RecordingHandler(), host=host, port=0)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    with PolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+    with PolicyClient(server.host, server.port, timeout=WAIT) as client:
         client.wait_ready(WAIT)
         assert thread.is_alive()
         server.stop()
@@ -456,13 +477,13 @@ def test_serve_blocks_until_another_thread_stops_it() -> None:
             client.health_check()
 
 
-def test_a_signal_handler_may_stop_a_server_that_blocks_the_main_thread() -> None:
-    server = PolicyServer(RecordingHandler(), port=0)
+def test_a_signal_handler_may_stop_a_server_that_blocks_the_main_thread(host: str) -> None:
+    server = PolicyServer(RecordingHandler(), host=host, port=0)
     previous = signal.signal(signal.SIGUSR1, lambda *_: server.stop())
     try:
 
         def send_when_ready() -> None:
-            with PolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+            with PolicyClient(server.host, server.port, timeout=WAIT) as client:
                 client.wait_ready(WAIT)
             os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -474,11 +495,11 @@ def test_a_signal_handler_may_stop_a_server_that_blocks_the_main_thread() -> Non
         signal.signal(signal.SIGUSR1, previous)
 
 
-def test_ctrl_c_stops_a_server_that_blocks_the_main_thread() -> None:
-    server = PolicyServer(RecordingHandler(), port=0)
+def test_ctrl_c_stops_a_server_that_blocks_the_main_thread(host: str) -> None:
+    server = PolicyServer(RecordingHandler(), host=host, port=0)
 
     def interrupt() -> None:
-        with PolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+        with PolicyClient(server.host, server.port, timeout=WAIT) as client:
             client.wait_ready(WAIT)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -487,25 +508,28 @@ def test_ctrl_c_stops_a_server_that_blocks_the_main_thread() -> None:
     with pytest.raises(KeyboardInterrupt):
         server.serve()
     thread.join(WAIT)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port))
+    with (
+        PolicyClient(server.host, server.port, timeout=WAIT) as client,
+        pytest.raises(UnavailableError, match="cannot connect"),
+    ):
+        client.health_check()
 
 
-def test_stopping_is_fine_before_serving_twice_and_from_several_threads() -> None:
-    server = PolicyServer(RecordingHandler(), port=0)
+def test_stopping_is_fine_before_serving_twice_and_from_several_threads(host: str) -> None:
+    server = PolicyServer(RecordingHandler(), host=host, port=0)
     server.stop()
     server.stop()
     with pytest.raises(RuntimeError, match="started once"):
         server.serve()
-    serving = PolicyServer(RecordingHandler(), port=0)
+    serving = PolicyServer(RecordingHandler(), host=host, port=0)
     serving.serve(block=False)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: serving.stop(grace=1), range(4)))
 
 
-def test_a_server_that_is_stopped_while_it_starts_stops() -> None:
+def test_a_server_that_is_stopped_while_it_starts_stops(host: str) -> None:
     for _ in range(20):
-        server = PolicyServer(RecordingHandler(), port=0)
+        server = PolicyServer(RecordingHandler(), host=host, port=0)
         thread = threading.Thread(target=server.serve)
         thread.start()
         server.stop()
@@ -521,16 +545,19 @@ def test_a_server_can_be_started_once() -> None:
         server.serve()
 
 
-def test_a_port_is_free_again_after_stopping() -> None:
-    with connected(RecordingHandler(), timeout=WAIT) as (server, client):
+def test_an_address_is_free_again_after_stopping(host: str) -> None:
+    with connected(RecordingHandler(), host=host, timeout=WAIT) as (server, client):
         client.health_check()
-    with PolicyServer(RecordingHandler(), port=server.port):
+    with PolicyServer(RecordingHandler(), host=host, port=server.port):
         pass
 
 
-def test_the_grace_lets_running_and_waiting_calls_finish_and_takes_no_new_ones() -> None:
+def test_the_grace_lets_running_and_waiting_calls_finish_and_takes_no_new_ones(host: str) -> None:
     handler = GatedHandler()
-    with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(4) as pool:
+    with (
+        connected(handler, host=host, timeout=WAIT) as (server, client),
+        ThreadPoolExecutor(4) as pool,
+    ):
         running = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         waiting = pool.submit(client.predict_action, BATCH)
@@ -551,10 +578,13 @@ def test_the_grace_lets_running_and_waiting_calls_finish_and_takes_no_new_ones()
         stopping.result()
 
 
-def test_a_large_reply_is_sent_whole_before_a_server_with_grace_is_gone() -> None:
+def test_a_large_reply_is_sent_whole_before_a_server_with_grace_is_gone(host: str) -> None:
     handler = GatedHandler(lambda _: np.ones(5_000_000))
     for _ in range(3):
-        with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+        with (
+            connected(handler, host=host, timeout=WAIT) as (server, client),
+            ThreadPoolExecutor(1) as pool,
+        ):
             call = pool.submit(client.predict_action, BATCH)
             handler.wait_begun()
             server.request_stop(grace=WAIT)
@@ -563,9 +593,12 @@ def test_a_large_reply_is_sent_whole_before_a_server_with_grace_is_gone() -> Non
             assert call.result().sum() == 5_000_000
 
 
-def test_a_second_stop_shortens_the_grace_of_the_first() -> None:
+def test_a_second_stop_shortens_the_grace_of_the_first(host: str) -> None:
     handler = GatedHandler()
-    with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+    with (
+        connected(handler, host=host, timeout=WAIT) as (server, client),
+        ThreadPoolExecutor(1) as pool,
+    ):
         call = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         server.request_stop(grace=10 * WAIT)
@@ -575,17 +608,20 @@ def test_a_second_stop_shortens_the_grace_of_the_first() -> None:
         handler.let_end()
 
 
-def test_a_server_whose_socket_fails_says_so_and_has_stopped() -> None:
-    server = PolicyServer(RecordingHandler(), port=0)
+def test_a_server_whose_socket_fails_says_so_and_has_stopped(host: str) -> None:
+    server = PolicyServer(RecordingHandler(), host=host, port=0)
     server._socket.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         server.serve()
     server.stop()
 
 
-def test_calls_that_do_not_finish_within_the_grace_get_unavailable() -> None:
+def test_calls_that_do_not_finish_within_the_grace_get_unavailable(host: str) -> None:
     handler = GatedHandler()
-    with connected(handler, timeout=WAIT) as (server, client), ThreadPoolExecutor(1) as pool:
+    with (
+        connected(handler, host=host, timeout=WAIT) as (server, client),
+        ThreadPoolExecutor(1) as pool,
+    ):
         call = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         server.stop(grace=0.05)
@@ -594,11 +630,11 @@ def test_calls_that_do_not_finish_within_the_grace_get_unavailable() -> None:
         handler.let_end()
 
 
-def test_a_program_with_an_event_loop_serves_on_it_and_stops_by_cancelling() -> None:
+def test_a_program_with_an_event_loop_serves_on_it_and_stops_by_cancelling(host: str) -> None:
     async def main() -> None:
-        server = PolicyServer(RecordingHandler(), port=0)
+        server = PolicyServer(RecordingHandler(), host=host, port=0)
         serving = asyncio.ensure_future(server.serve_async())
-        async with AsyncPolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+        async with AsyncPolicyClient(server.host, server.port, timeout=WAIT) as client:
             assert await client.wait_ready(WAIT) == "RecordingHandler"
             assert (await client.predict_action(BATCH)).shape == (1, 1)
             serving.cancel()
@@ -610,11 +646,11 @@ def test_a_program_with_an_event_loop_serves_on_it_and_stops_by_cancelling() -> 
     asyncio.run(main())
 
 
-def test_a_server_on_the_callers_loop_stops_by_request_as_well() -> None:
+def test_a_server_on_the_callers_loop_stops_by_request_as_well(host: str) -> None:
     async def main() -> None:
-        server = PolicyServer(RecordingHandler(), port=0)
+        server = PolicyServer(RecordingHandler(), host=host, port=0)
         serving = asyncio.ensure_future(server.serve_async())
-        async with AsyncPolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+        async with AsyncPolicyClient(server.host, server.port, timeout=WAIT) as client:
             await client.wait_ready(WAIT)
             server.request_stop()
             await serving
@@ -622,15 +658,17 @@ def test_a_server_on_the_callers_loop_stops_by_request_as_well() -> None:
     asyncio.run(main())
 
 
-def test_a_client_that_is_closed_during_a_call_has_it_cancelled_and_the_server_goes_on() -> None:
+def test_a_client_that_is_closed_during_a_call_has_it_cancelled_and_the_server_goes_on(
+    host: str,
+) -> None:
     handler = GatedHandler()
-    with PolicyServer(handler, port=0) as server, ThreadPoolExecutor(1) as pool:
-        client = PolicyClient("127.0.0.1", server.port, timeout=WAIT)
+    with PolicyServer(handler, host=host, port=0) as server, ThreadPoolExecutor(1) as pool:
+        client = PolicyClient(server.host, server.port, timeout=WAIT)
         call = pool.submit(client.predict_action, BATCH)
         handler.wait_begun()
         client.close()
         with pytest.raises(CallCancelledError):
             call.result()
         handler.let_end(2)
-        with PolicyClient("127.0.0.1", server.port, timeout=WAIT) as another:
+        with PolicyClient(server.host, server.port, timeout=WAIT) as another:
             assert another.predict_action(BATCH).shape == (1, 1)

@@ -51,6 +51,7 @@ observations:
 
 examples:
   praxis-remote predict gpu-box --npz observation.npz --output action.npy
+  praxis-remote predict unix:/run/policy.sock --npz observation.npz
   praxis-remote predict [::1]:50051 --json batch.json --episode a --episode b
   praxis-remote predict gpu-box --json '{"task": "lift", "observation.state": [0.5, 1]}' \\
       --kwarg temperature=0.1 --format json
@@ -133,11 +134,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _client(
     arguments: argparse.Namespace, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
 ) -> Iterator[PolicyClient]:
-    host, port = arguments.address
-    with (
-        killed_by_signals(),
-        PolicyClient(
-            host, port, timeout=arguments.timeout, max_message_size=max_message_size
-        ) as client,
-    ):
+    options = {"timeout": arguments.timeout, "max_message_size": max_message_size}
+    host, port = arguments.address.host, arguments.address.port
+    with killed_by_signals(), PolicyClient(host, port, **options) as client:
         yield client

@@ -88,7 +88,7 @@ def add_option(
 
 def add_address(parser: argparse.ArgumentParser, timeout: float) -> None:
     """Adds whom to call, and how long that may take by default."""
-    text = f"the server, as HOST, HOST:PORT or [IPV6]:PORT, by default port {DEFAULT_PORT}"
+    text = f"the server, as HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; port {DEFAULT_PORT} if none"
     add_option(parser, "address", parse_address, metavar="ADDR", help=text)
     text = "for the call, connecting included; inf for no limit, %(default)g by default"
     add_option(parser, "--timeout", words.timeout, default=timeout, metavar="SECONDS", help=text)

@@ -18,10 +18,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..address import DEFAULT_PORT, Address, check_address
+from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
+from ..errors import InvalidValueError
+from ..listening import bind
 from ..protocol import PolicyHandler
 from ..scheduler import Scheduler
-from ..server import PolicyServer, bind
+from ..server import PolicyServer
 from . import words
 from .errors import CommandError, UsageError
 from .loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
@@ -47,8 +49,8 @@ is called with the --kwarg arguments, or an object that is a policy already. It 
 imported from the current folder or from what is installed. The policy is imported,
 made and called on one and the same thread, as GPU and renderer contexts need it.
 
-The one line on stdout is "serving CLASS on HOST:PORT"; from then on clients can
-connect. Everything else is logged to stderr.
+The one line on stdout is "serving CLASS on HOST:PORT", or "on unix:PATH"; from then
+on clients can connect. Everything else is logged to stderr.
 """
 
 _EPILOG = """\
@@ -56,6 +58,7 @@ examples:
   praxis-remote serve my_mod:MyPolicy
   praxis-remote serve my_mod:make_policy --kwarg path=/x/y.pt --kwarg scale=2.0
   praxis-remote serve my_pkg.my_mod:Outer.Inner --host 0.0.0.0 --port 0
+  praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock
 
 stopping:
   SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls get
@@ -66,7 +69,7 @@ stopping:
 
 exit codes:
   0    stopped by a signal while serving
-  1    the policy cannot be loaded or the port not be used; one line on stderr says why
+  1    the policy cannot be loaded or the address not be used; one line on stderr says why
   2    the command line is wrong
 """
 
@@ -76,12 +79,19 @@ _NEXT_AFTER_ERRNO: dict[int, str] = {
     errno.EADDRNOTAVAIL: "give --host an address of this machine, or 0.0.0.0 for all of them",
 }
 
+_NEXT_AFTER_ERRNO_OF_PATH: dict[int, str] = {
+    errno.EADDRINUSE: "stop what listens there, or give --host another path",
+    errno.EEXIST: "move it away, or give --host another path",
+    errno.ENOENT: "make it, or give --host another path",
+    errno.EACCES: "give --host a path in a folder that you may write to",
+}
+
 
 def add_serve(commands: Any) -> None:
     """Adds the command."""
     parser = add_command(commands, "serve", _serve, "serve a policy", _DESCRIPTION, _EPILOG)
     add_option(parser, "target", Target.parse, metavar="TARGET", help="the policy, as MODULE:NAME")
-    text = "the interface to listen on; 0.0.0.0 or :: for all, %(default)s by default"
+    text = "the interface to listen on, 0.0.0.0 or :: for all, or unix:PATH; %(default)s by default"
     add_option(parser, "--host", words.host, default="127.0.0.1", help=text)
     text = "0 lets the system pick one; %(default)s by default"
     add_option(parser, "--port", words.port, default=DEFAULT_PORT, help=text)
@@ -112,11 +122,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _make_server(
     arguments: argparse.Namespace, kwargs: Mapping[str, object], scheduler: Scheduler
 ) -> tuple[PolicyServer, str]:
-    address = check_address(arguments.host, arguments.port, lowest_port=0)
+    try:
+        address = check_address(arguments.host, arguments.port, lowest_port=0)
+    except InvalidValueError as error:
+        raise UsageError(error.details()) from error
     # Loading may take minutes, after which is no time to learn that the port is taken.
     _check_can_listen(address)
     handler = _load_on(scheduler, arguments.target, kwargs)
-    with _advice_on_address():
+    with _advice_on(address):
         server = PolicyServer(
             handler,
             host=address.host,
@@ -127,17 +140,20 @@ def _make_server(
     return server, type(handler).__name__
 
 
-def _check_can_listen(address: Address) -> None:
-    with _advice_on_address():
+def _check_can_listen(address: AnyAddress) -> None:
+    with _advice_on(address):
         bind(address).close()
 
 
 @contextmanager
-def _advice_on_address() -> Iterator[None]:
+def _advice_on(address: AnyAddress) -> Iterator[None]:
+    table, otherwise = _NEXT_AFTER_ERRNO, "check --host and --port"
+    if isinstance(address, UnixAddress):
+        table, otherwise = _NEXT_AFTER_ERRNO_OF_PATH, "check --host"
     try:
         yield
     except OSError as error:
-        advice = _NEXT_AFTER_ERRNO.get(error.errno or 0, "check --host and --port")
+        advice = table.get(error.errno or 0, otherwise)
         raise CommandError(f"{error.strerror}; {advice}") from error
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from contextlib import suppress
 from functools import lru_cache
@@ -16,7 +17,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
 from typing_extensions import override
 
-from ..address import Address
+from ..address import AnyAddress, UnixAddress
 from ..calls import (
     CONTENT_TYPE,
     Deadline,
@@ -44,6 +45,9 @@ _USER_AGENT = f"praxis-remote-python/{__version__}"
 
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
+
+# Nothing tells when a server has taken a connection off its queue.
+_QUEUE_PAUSE = 0.01
 
 # A grpcio server counts a stream for a moment after it has answered, and refuses the
 # next one when that is one too many. Nothing tells when the moment is over.
@@ -147,7 +151,7 @@ class ClientConnection(Owner):
         usable: Whether it takes new calls.
     """
 
-    def __init__(self, address: Address, max_message_size: int) -> None:
+    def __init__(self, address: AnyAddress, max_message_size: int) -> None:
         self._address = address
         self._max_message_size = max_message_size
         self._protocol = Protocol(self, client_side=True)
@@ -156,7 +160,7 @@ class ClientConnection(Owner):
         self.usable = False
 
     @classmethod
-    async def open(cls, address: Address, max_message_size: int) -> ClientConnection:
+    async def open(cls, address: AnyAddress, max_message_size: int) -> ClientConnection:
         """Connects, and waits until the peer has shown that it speaks HTTP/2.
 
         Raises:
@@ -165,7 +169,11 @@ class ClientConnection(Owner):
         self = cls(address, max_message_size)
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: self._protocol, address.host, address.port)
+            if isinstance(address, UnixAddress):
+                sock = await _connect_unix(address.path)
+                await loop.create_unix_connection(lambda: self._protocol, sock=sock)
+            else:
+                await loop.create_connection(lambda: self._protocol, address.host, address.port)
         except (OSError, UnicodeError) as error:
             raise UnavailableError(
                 f"cannot connect: {getattr(error, 'strerror', None) or error}; "
@@ -245,7 +253,7 @@ class ClientConnection(Owner):
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
-        headers = _request_headers(path, str(self._address), metadata)
+        headers = _request_headers(path, self._address.authority, metadata)
         try:
             for pause in _REFUSAL_PAUSES:
                 with suppress(StreamRefusedError):
@@ -344,6 +352,25 @@ def _request_headers(path: str, authority: str, metadata: Headers) -> Headers:
         ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
         *metadata,
     )
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    """Connects as soon as the server's queue has room.
+
+    Unlike TCP the system does not wait for that by itself, and asyncio takes a socket
+    that is refused for this reason for one that is connected.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            with suppress(BlockingIOError):
+                sock.connect(path)
+                return sock
+            await asyncio.sleep(_QUEUE_PAUSE)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from typing_extensions import override
 
+from ..address import name_peer
 from ..calls import (
     CONTENT_TYPE,
     Deadline,
@@ -86,7 +87,7 @@ class ServerCall(Call):
         path: ``/package.Service/Method``.
         metadata: What the caller sent along.
         deadline: When the caller gives up, if it said so.
-        peer: The caller's address.
+        peer: The caller's address; for one without, as on a UNIX socket, the socket's.
     """
 
     deadline: Deadline | None = None
@@ -272,14 +273,14 @@ class Service(typing.Protocol):
 class _ServerConnection(Owner):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self.protocol = Protocol(self, client_side=False)
         self._peer: str | None = None
+        self.protocol = Protocol(self, client_side=False)
 
     @override
     def accept(self, stream: Stream, headers: Headers) -> None:
         if self._peer is None:
-            peer = stream.connection.get_peer().addr()
-            self._peer = f"{peer[0]}:{peer[1]}" if peer else "unknown"
+            name = self.protocol.connection.transport.get_extra_info
+            self._peer = name_peer(name("peername"), name("sockname"))
         call = stream.call = ServerCall(stream, headers, self._peer, self._listener)
         self._listener.begin(call)
 

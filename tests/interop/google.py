@@ -61,29 +61,31 @@ def array_of(tensor: Any, generated: Generated) -> np.ndarray[Any, Any]:
 
 
 @contextmanager
-def channel_to(port: int, **options: Any) -> Iterator[grpc.Channel]:
-    """Opens a channel of grpcio's to a port of this machine.
+def channel_to(where: int | str, **options: Any) -> Iterator[grpc.Channel]:
+    """Opens a channel of grpcio's.
 
     Args:
-        port: Where the server listens.
+        where: A port of this machine, or a target as grpcio writes it.
         options: grpcio's channel options without their ``grpc.``, and ``compression``.
     """
     compression = options.pop("compression", None)
     pairs = [(f"grpc.{name}", value) for name, value in options.items()]
-    with grpc.insecure_channel(f"127.0.0.1:{port}", pairs, compression) as channel:
+    target = where if isinstance(where, str) else f"127.0.0.1:{where}"
+    with grpc.insecure_channel(target, pairs, compression) as channel:
         yield channel
 
 
 @contextmanager
 def serving(
-    generated: Generated, servicer: Any, port: int = 0, workers: int = 8, **options: Any
+    generated: Generated, servicer: Any, where: int | str = 0, workers: int = 8, **options: Any
 ) -> Iterator[tuple[grpc.Server, int]]:
     """Serves a servicer with grpcio; gives the server and its port.
 
     Args:
         generated: Whose servicer it is.
         servicer: Answers the calls.
-        port: 0 lets the system pick one.
+        where: A port of this machine, 0 lets the system pick one, or an address as
+            grpcio writes it.
         workers: Calls that run at once.
         options: grpcio's channel options without their ``grpc.``, and ``compression``.
     """
@@ -92,7 +94,7 @@ def serving(
     with futures.ThreadPoolExecutor(workers) as pool:
         server = grpc.server(pool, options=pairs, compression=compression)
         generated.services.add_PolicyServiceServicer_to_server(servicer, server)
-        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+        bound = server.add_insecure_port(where if isinstance(where, str) else f"127.0.0.1:{where}")
         server.start()
         try:
             yield server, bound

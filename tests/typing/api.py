@@ -118,6 +118,7 @@ def serving(handler: PolicyHandler) -> None:
         assert_type(server, PolicyServer)
         assert_type(server.port, int)
         server.stop(grace=1.5)
+    PolicyServer(RecordingHandler(), host="unix:policy.sock")
     PolicyServer(RecordingHandler())
     PolicyServer(object())  # type: ignore[arg-type]
 
