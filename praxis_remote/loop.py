@@ -45,16 +45,25 @@ class SharedEventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
+        self._driver: int | None = None
         self._scheduled_something = False
         super().__init__(_Selector(self._turn))
 
     @override
     def run_forever(self) -> None:
         with self._turn:
-            super().run_forever()
+            self._driver = threading.get_ident()
+            try:
+                super().run_forever()
+            finally:
+                self._driver = None
+
+    def is_driven_here(self) -> bool:
+        """Tells whether the calling thread is the one that runs the loop."""
+        return self._driver == threading.get_ident()
 
     def call_from_thread(self, callback: Callable[..., Any], *args: Any) -> None:
-        """Calls in the calling thread what the loop would call: now, where that can be.
+        """Calls in the calling thread what the loop would call, at once.
 
         Raises:
             RuntimeError: The loop is closed.
@@ -64,17 +73,16 @@ class SharedEventLoop(asyncio.SelectorEventLoop):
             self.call_soon_threadsafe(callback, *args)
             return
         with self._turn:
-            if not self.is_running():
-                self.call_soon_threadsafe(callback, *args)
-                return
+            if self.is_closed():
+                raise RuntimeError("Event loop is closed")
             self._scheduled_something = False
             asyncio._set_running_loop(self)
             try:
                 callback(*args)
             finally:
                 asyncio._set_running_loop(None)
-                if self._scheduled_something:
-                    # The loop does not know yet that it has something to do.
+                if self._scheduled_something and self.is_running():
+                    # It does not know yet that it has something to do.
                     self.call_soon_threadsafe(_nothing)
 
     @override

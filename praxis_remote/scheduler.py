@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .calls import Deadline
 from .errors import DeadlineExceededError
@@ -68,12 +68,28 @@ class _Job(Generic[T]):
             self.done(result, None)
 
 
+class BetweenJobs(Protocol):
+    """What the thread does while it has no job."""
+
+    def wait(self) -> bool:
+        """Returns True when there may be a job, False when there is nothing to do."""
+
+    def interrupt(self) -> None:
+        """Has `wait` return. Called in any thread when a job has come."""
+
+    def done(self, seconds: float) -> None:
+        """Takes the news that a job is done, and how long it took."""
+
+
 class Scheduler:
     """A thread that runs jobs in the order in which they came.
 
     Args:
         name: The thread's name.
         clock: Seconds, for deadlines.
+
+    Attributes:
+        between_jobs: What the thread does while it has no job; None for nothing.
     """
 
     def __init__(
@@ -82,10 +98,16 @@ class Scheduler:
         self._clock = clock
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._unfinished = 0
+        self.between_jobs: BetweenJobs | None = None
         self._counter_lock = threading.Lock()
         # A daemon, so that a policy that hangs cannot keep the process alive.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._jobs.empty()
 
     @property
     def idle(self) -> bool:
@@ -144,14 +166,24 @@ class Scheduler:
         with self._counter_lock:
             self._unfinished += 1
         self._jobs.put(job)
+        if self.between_jobs is not None:
+            self.between_jobs.interrupt()
 
     def _forget(self) -> None:
         with self._counter_lock:
             self._unfinished -= 1
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             if job.claim():
+                begin = time.perf_counter()
                 job.work(self._clock)
+                if self.between_jobs is not None:
+                    self.between_jobs.done(time.perf_counter() - begin)
             # Nothing of a job shall live on until the next one comes.
             del job
+
+    def _next(self) -> _Job[Any] | None:
+        while self._jobs.empty() and self.between_jobs is not None and self.between_jobs.wait():
+            pass
+        return self._jobs.get()

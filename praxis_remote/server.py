@@ -24,6 +24,7 @@ from .loop import SharedEventLoop
 from .protocol import PolicyHandler
 from .scheduler import Scheduler
 from .service import PolicyService
+from .shift import Shift
 
 __all__ = ["PolicyServer"]
 
@@ -83,7 +84,8 @@ class PolicyServer:
         self._socket = bind(self._address)
         if not isinstance(self._address, UnixAddress):
             self._address = self._address._replace(port=self._socket.getsockname()[1])
-        self._service = PolicyService(handler, scheduler or Scheduler())
+        self._scheduler = scheduler or Scheduler()
+        self._service = PolicyService(handler, self._scheduler)
         self._listener = Listener(self._service, max_message_size)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
@@ -157,14 +159,12 @@ class PolicyServer:
     def _run(self, ready: concurrent.futures.Future[None]) -> None:
         loop = SharedEventLoop()
         try:
-            asyncio.set_event_loop(loop)
-            loop.run_until_complete(self._main(ready))
+            Shift(loop, self._scheduler).run(self._main(ready))
         except BaseException as error:
             if ready.done():
                 raise
             ready.set_exception(error)
         finally:
-            asyncio.set_event_loop(None)
             loop.close()
 
     async def _main(self, ready: concurrent.futures.Future[None]) -> None:
