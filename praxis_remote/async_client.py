@@ -261,10 +261,10 @@ class AsyncPolicyClient:
 
     async def _call(
         self, method: Method, segments: Segments, deadline: Deadline | None
-    ) -> bytearray:
+    ) -> bytearray | memoryview:
         return (await self._channel.call(method.path, segments, deadline=deadline)).message
 
-    def _read(self, cls: type[wire.M], message: bytearray) -> wire.M:
+    def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         try:
             return wire.read_message(cls, message)
         except RemoteError as error:

@@ -21,6 +21,7 @@ from .errors import (
     MessageTooLargeError,
     UnimplementedError,
 )
+from .memory import Allocate, allocate
 
 Segments: TypeAlias = Sequence[bytes | memoryview]
 """A message in pieces, each of bytes, so that large arrays need not be joined."""
@@ -30,6 +31,9 @@ DEFAULT_MAX_MESSAGE_SIZE = 64 * 2**20
 
 _PREFIX = struct.Struct(">BI")
 _MAX_LENGTH = 2**32 - 1
+
+# From this size on a message has memory of its own.
+_LARGE = 64 * 1024
 
 # zlib's number for a gzip header, and for either of zlib's own.
 _WBITS = {"gzip": 31, "deflate": 15}
@@ -76,13 +80,15 @@ class MessageReader:
     Args:
         limit: Bytes allowed, checked before the memory is taken.
         what: The message, for errors, such as ``"request"``.
+        allocate: Where the memory of a large one comes from.
     """
 
-    def __init__(self, limit: int, what: str) -> None:
+    def __init__(self, limit: int, what: str, allocate: Allocate = allocate) -> None:
         self._limit = limit
         self._what = what
+        self._allocate = allocate
         self._prefix = bytearray()
-        self._message = bytearray()
+        self._message: bytearray | memoryview = bytearray()
         self._filled = 0
         self._compressed = False
 
@@ -113,7 +119,9 @@ class MessageReader:
     def space(self, size: int) -> memoryview | None:
         """Returns where the next bytes belong, None if not so many are missing."""
         end = self._filled + size
-        return memoryview(self._message)[self._filled : end] if end <= len(self._message) else None
+        if end > len(self._message):
+            return None
+        return memoryview(self._message)[self._filled : end]
 
     def filled(self, size: int) -> None:
         """Takes the news that so many bytes were written there."""
@@ -126,9 +134,9 @@ class MessageReader:
         if size > self._limit:
             raise MessageTooLargeError(self._what, size, self._limit)
         self._compressed = flag == 1
-        self._message = bytearray(size)
+        self._message = bytearray(size) if size < _LARGE else self._allocate(size)
 
-    def end(self, encoding: str = "identity") -> bytearray | None:
+    def end(self, encoding: str = "identity") -> bytearray | memoryview | None:
         """Returns the message, None if the stream ended without one.
 
         Args:
@@ -151,6 +159,10 @@ class MessageReader:
                 f"the {self._what} ended early: {self._filled} of {len(self._message)} bytes"
             )
         return self._decompress(encoding) if self._compressed else self._message
+
+    def clear(self) -> None:
+        """Lets go of the message's memory."""
+        self._message = bytearray()
 
     def _decompress(self, encoding: str) -> bytearray:
         if encoding == "identity":

@@ -84,13 +84,13 @@ class PolicyService:
 
         return await self._run(call, "predict_action", predict)
 
-    async def _decode(self, message: bytearray) -> codec.PredictCall:
+    async def _decode(self, message: bytearray | memoryview) -> codec.PredictCall:
         request = codec.decode_predict_request_quickly(message)
         if request is None:
             request = await self._decoder.run(lambda: codec.decode_predict_request(message))
         return request
 
-    async def _read(self, cls: type[wire.M], message: bytearray) -> wire.M:
+    async def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         if len(message) <= codec.QUICK_BYTES:
             return wire.read_message(cls, message)
         return await self._decoder.run(lambda: wire.read_message(cls, message))

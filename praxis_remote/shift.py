@@ -78,7 +78,10 @@ class Shift:
         rest = asyncio.all_tasks(self._loop)
         for task in rest:
             task.cancel()
-        self._loop.run_until_complete(_wait_for(rest))
+        last = self._loop.create_task(_wait_for(rest))
+        last.add_done_callback(lambda _: self._loop.stop())
+        while not last.done():  # others may have asked the loop to stop
+            self._loop.run_forever()
 
     def _end(self, _: object) -> None:
         self._loop.stop()

@@ -31,8 +31,8 @@ class Stepper(Generic[T]):
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], due: Callable[[], None]) -> None:
-        self._coroutine = coroutine
-        self._due = due
+        self._coroutine: Coroutine[Any, Any, T] | None = coroutine
+        self._due: Callable[[], None] | None = due
         self._awaited: asyncio.Future[Any] | Delivery[Any] | None = None
         self._cancelled = False
         self._stepping = False
@@ -42,6 +42,7 @@ class Stepper(Generic[T]):
 
     def step(self) -> None:
         """Runs the coroutine until it waits or ends."""
+        assert self._coroutine is not None
         self._awaited, self._stepping = None, True
         try:
             if self._cancelled:
@@ -50,20 +51,22 @@ class Stepper(Generic[T]):
             else:
                 awaited = self._coroutine.send(None)
         except StopIteration as stop:
-            self._value = stop.value
-            self.done = True
+            self._end(stop.value, None)
         except (KeyboardInterrupt, SystemExit):
             # As a task does: whoever drives the loop shall know.
-            self._error = asyncio.CancelledError()
-            self.done = True
+            self._end(None, asyncio.CancelledError())
             raise
         except BaseException as error:
-            self._error = error
-            self.done = True
+            self._end(None, error)
         else:
             self._wait_for(awaited)
         finally:
             self._stepping = False
+
+    def _end(self, value: T | None, error: BaseException | None) -> None:
+        self._value, self._error, self.done = value, error, True
+        # Its owner is kept by nothing that it keeps: messages shall go at once.
+        self._coroutine = self._due = None
 
     def _wait_for(self, awaited: asyncio.Future[Any] | Delivery[Any] | None) -> None:
         if awaited is None:
@@ -75,10 +78,10 @@ class Stepper(Generic[T]):
         self._awaited = awaited
         awaited.add_done_callback(self._wake)
         if self._cancelled:
-            asyncio.get_running_loop().call_soon(self._due)
+            asyncio.get_running_loop().call_soon(self._wake, awaited)
 
     def _wake(self, awaited: object) -> None:
-        if awaited is self._awaited:
+        if awaited is self._awaited and self._due is not None:
             self._due()
 
     def cancel(self) -> None:
@@ -90,6 +93,7 @@ class Stepper(Generic[T]):
             assert self._awaited is not None
             awaited, self._awaited = self._awaited, None
             awaited.cancel()
+            assert self._due is not None
             self._due()
 
     def result(self) -> T:

@@ -57,7 +57,7 @@ _REFUSAL_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256
 class Response(NamedTuple):
     """What comes back from a call that went well."""
 
-    message: bytearray
+    message: bytearray | memoryview
     metadata: Metadata
 
 
@@ -126,6 +126,7 @@ class _ClientCall(Call):
     def _settle(self, outcome: Response | RemoteError) -> None:
         if self._settled is None:
             self._settled = outcome
+            self._reader.clear()
         self.wake()
 
     async def result(self) -> Response:

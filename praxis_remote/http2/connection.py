@@ -12,6 +12,7 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
@@ -43,9 +44,12 @@ from .receiving import Receiver
 
 log = logging.getLogger("praxis_remote.http2")
 
-_STREAM_WINDOW = 16 * 2**20
-_CONNECTION_WINDOW = 64 * 2**20
-_MAX_FRAME_SIZE = 2**20
+# Wide enough that no sender waits for news of them: a message's size is checked before
+# its memory is taken, and TCP keeps the pace.
+_STREAM_WINDOW = 128 * 2**20
+_CONNECTION_WINDOW = 512 * 2**20
+# What another call on the same connection may have to wait for.
+_MAX_FRAME_SIZE = 4 * 2**20
 _MAX_STREAMS = 128
 _DEFAULT_WINDOW = 65535
 
@@ -207,6 +211,8 @@ class Connection(grpclib_protocol.Connection):
         transport.set_write_buffer_limits(high=0)
         self._socket = _open_again(transport)
         self._backlog: deque[memoryview] = deque()
+        self._ending = False
+        self.drained: Callable[[], None] = _nothing
 
     @property
     def h2(self) -> StateMachine:
@@ -237,31 +243,64 @@ class Connection(grpclib_protocol.Connection):
     def _send_backlog(self) -> None:
         assert self._socket is not None
         backlog = self._backlog
-        while backlog and not self._transport.get_write_buffer_size():
-            if self._transport.is_closing():
-                backlog.clear()
-                return
+        while backlog:
             try:
-                sent = self._socket.sendmsg(list(islice(backlog, _MAX_SEGMENTS)))
+                if len(backlog) == 1:
+                    sent = self._socket.send(backlog[0])
+                else:
+                    sent = self._socket.sendmsg(list(islice(backlog, _MAX_SEGMENTS)))
+            except (BlockingIOError, InterruptedError):
+                self._wait_until_writable()
+                return
             except OSError:
-                # Full, or broken: a piece of it makes the transport wait, or find out.
-                self._transport.write(backlog[0][:_PIECE_SIZE])
-                sent = min(len(backlog[0]), _PIECE_SIZE)
+                # The transport finds out why, and says so.
+                backlog.clear()
+                self._transport.abort()
+                return
             while sent:
                 first = backlog.popleft()
                 if sent < len(first):
                     backlog.appendleft(first[sent:])
                 sent -= min(sent, len(first))
-        if backlog:
-            self.write_ready.clear()
 
-    @override
-    def resume_writing(self) -> None:
-        """Called when the transport's buffer is empty."""
-        if self._backlog and not self.is_closing():
-            self._send_backlog()
+    def _wait_until_writable(self) -> None:
+        # Not by the transport, which would copy what it cannot send at once.
+        if self.write_ready.is_set():
+            self.write_ready.clear()
+            asyncio.get_running_loop().add_writer(cast("int", self._socket), self._writable)
+
+    def _writable(self) -> None:
+        self._send_backlog()
         if not self._backlog:
-            super().resume_writing()
+            self._stop_waiting()
+            self.drained()
+
+    def _stop_waiting(self) -> None:
+        if self._socket is not None and not self.write_ready.is_set():
+            asyncio.get_running_loop().remove_writer(self._socket)
+        self.write_ready.set()
+        if self._ending and not self.is_closing():
+            self._write_eof()
+
+    def write_eof(self) -> None:
+        """Tells the peer that nothing follows what is to be sent."""
+        self._ending = True
+        if not self._backlog:
+            self._write_eof()
+
+    def _write_eof(self) -> None:
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the peer has gone already
+                self._transport.write_eof()
+
+    def receive_into(self, place: memoryview) -> int:
+        """Receives what is there already. An end or an error is left to the transport."""
+        if self._socket is None:
+            return 0
+        try:
+            return self._socket.recv_into(place)
+        except OSError:
+            return 0
 
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
@@ -287,6 +326,8 @@ class Connection(grpclib_protocol.Connection):
         if not self.is_closing() and self._backlog:
             self._transport.write(b"".join(self._backlog))
         self._backlog.clear()
+        self._ending = False
+        self._stop_waiting()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -304,6 +345,10 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
     again = socket.socket(fileno=os.dup(sock.fileno()))
     again.setblocking(False)
     return again
+
+
+def _nothing() -> None:
+    """Takes no notice."""
 
 
 class Processor(grpclib_protocol.EventsProcessor):
@@ -371,8 +416,9 @@ class Processor(grpclib_protocol.EventsProcessor):
         self._streams[stream.id] = stream
 
     def release(self, stream: Stream) -> None:
-        """Forgets a stream."""
+        """Forgets a stream, which forgets its call."""
         self._streams.pop(stream.id, None)
+        del stream.call
 
     @override
     def process_request_received(self, event: events.RequestReceived) -> None:
@@ -512,6 +558,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._start_h2(), cast("asyncio.Transport", transport), config=self.config
         )
         self.processor = Processor(self._owner, self.handler, self.connection)
+        self.connection.drained = self.processor.wake_calls
         self.connection.flush()
 
     def _start_h2(self) -> StateMachine:
@@ -545,6 +592,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             return
         try:
             self._receiver.received(nbytes)
+            while self._receiver.amid and nbytes:
+                # Without a turn of the loop for each piece.
+                nbytes = self.connection.receive_into(self._receiver.buffer())
+                self._receiver.received(nbytes)
             self.connection.flush()
         except (DecodeError, ProtocolError) as error:
             self.connection.flush()
@@ -593,10 +644,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         """
         if self._say_goodbye():
             self._leaving = True
-            transport = self.connection.transport
-            if transport.can_write_eof():
-                with suppress(OSError):  # the peer has gone already
-                    transport.write_eof()
+            self.connection.write_eof()
 
     def _say_goodbye(self) -> bool:
         if self.connection.is_closing():

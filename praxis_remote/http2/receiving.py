@@ -24,6 +24,9 @@ _PLAIN = _END_HEADERS | _PADDED | _PRIORITY
 _STREAM_MASK = 2**31 - 1
 _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
+# What is read of a peer of which nothing is known to follow, and what in the midst of a
+# message: a large one's payload shall not take the way through the buffer.
+_FIRST_READ = 16 * 1024
 _BUFFER_SIZE = 128 * 1024
 
 # A block of headers that is larger than any call's takes the long way.
@@ -57,6 +60,9 @@ class Receiver:
         headers: Takes stream, block and end-of-stream of a HEADERS frame.
         complete: Takes stream, size and end-of-stream of a DATA frame whose payload
             the call has.
+
+    Attributes:
+        amid: Whether more of a message is on its way.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Receiver:
         self._stream_id = self._size = self._left = 0
         self._end_stream = False
         self._direct = False
+        self.amid = False
 
     def buffer(self) -> memoryview:
         """Returns where the next bytes shall be written."""
@@ -96,6 +103,8 @@ class Receiver:
                 if place is not None:
                     self._direct = True
                     return place
+            if not self.amid:
+                return self._buffer[:_FIRST_READ]
         elif self._end == len(self._buffer):
             self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
             self._start, self._end = 0, self._end - self._start
@@ -155,6 +164,7 @@ class Receiver:
                     self._stream_id = stream_id & _STREAM_MASK
                     self._size = self._left = size
                     self._end_stream = bool(flags & _END_STREAM)
+                    self.amid = True
                     return True
             if kind == _HEADERS and size <= _MAX_BLOCK and flags & _PLAIN == _END_HEADERS:
                 return size <= available and self._take_block(stream_id, size, flags)
@@ -166,10 +176,12 @@ class Receiver:
     def _take_block(self, stream_id: int, size: int, flags: int) -> bool:
         begin = self._start + _HEAD.size
         self._start = begin + size
+        self.amid = False
         block = bytes(self._buffer[begin : self._start])
         self._headers(stream_id & _STREAM_MASK, block, bool(flags & _END_STREAM))
         return True
 
     def _end_frame(self) -> None:
         self._target = None
+        self.amid = not self._end_stream
         self._complete(self._stream_id, self._size, self._end_stream)

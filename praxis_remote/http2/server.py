@@ -37,6 +37,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
+from ..memory import Pool
 from ..stepper import Stepper
 from .connection import CLOSE_TIMEOUT, Call, Owner, Protocol, Stream
 
@@ -101,7 +102,7 @@ class ServerCall(Call):
         self._request = request
         self._stream = stream
         self._listener = listener
-        self._reader = MessageReader(listener.max_message_size, "request")
+        self._reader = MessageReader(listener.max_message_size, "request", listener.memory.allocate)
         self._error: RemoteError | None = None
         self._answer: Stepper[None] | None = None
         self._gone = False
@@ -174,7 +175,7 @@ class ServerCall(Call):
 
     # What the service asks.
 
-    def message(self) -> bytearray:
+    def message(self) -> bytearray | memoryview:
         """Returns the request message.
 
         Raises:
@@ -183,6 +184,8 @@ class ServerCall(Call):
         message = self._reader.end(self._request.encoding)
         if message is None:
             raise InvalidArgumentError("the call ended without a request message")
+        # It belongs to the caller from now on, who knows when it is of no more use.
+        self._reader.clear()
         return message
 
     # What the server does.
@@ -203,6 +206,7 @@ class ServerCall(Call):
         self._stream.processor.release(self._stream)
         self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._listener.forget(self)
+        self._reader.clear()
 
     def end_with(self, error: RemoteError) -> None:
         """Has the call answered with a status, and stops the work on it."""
@@ -302,6 +306,7 @@ class Listener:
 
     Attributes:
         max_message_size: Bytes of a request or response.
+        memory: Where large requests arrive.
         connections: Those that are open.
     """
 
@@ -312,6 +317,7 @@ class Listener:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self.memory = Pool()
         self.max_message_size = max_message_size
         self.connections: set[_ServerConnection] = set()
 
@@ -348,6 +354,7 @@ class Listener:
         for protocol in protocols:
             protocol.close("the server is shutting down")
         await _wait_lost(protocols, 2 * CLOSE_TIMEOUT)
+        self.memory.close()
 
     def end_calls(self, grace: float) -> None:
         """Ends the running calls after the grace. Of several graces the shortest holds."""

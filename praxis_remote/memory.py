@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Memory for messages that arrive, used again once nothing refers to it.
+
+The first touch of fresh memory can cost more than to receive a message into it. Nothing
+here knows what a message is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+Allocate: TypeAlias = Callable[[int], memoryview]
+"""Returns writable memory of so many bytes; what is in it is of no meaning."""
+
+# What is kept for later, in bytes, when other memory is needed, and in seconds.
+_MAX_SPARE = 16 * 2**20
+_SPARE_SECONDS = 1.0
+
+
+def allocate(size: int) -> memoryview:
+    """Returns fresh memory."""
+    # numpy does not fill it with zeros, as bytearray does.
+    return np.empty(size, np.uint8).data
+
+
+class _Block:
+    """A piece of memory, and whether it was used of late."""
+
+    def __init__(self, size: int) -> None:
+        self._data = np.empty(size, np.uint8)
+        self.recent = True
+
+    @property
+    def size(self) -> int:
+        """Bytes that there are."""
+        return self._data.nbytes
+
+    @property
+    def spare(self) -> bool:
+        """Whether nobody refers to it, by a view or by a view of a view."""
+        # What remains is this object's reference, and that of the call.
+        return sys.getrefcount(self._data) == 2
+
+    def view(self, size: int) -> memoryview:
+        """Returns its first bytes."""
+        self.recent = True
+        return self._data.data[:size]
+
+
+class Pool:
+    """Hands out memory, the same again when its last user has let go of all of it.
+
+    For one event loop. What nobody has used for a while is given back to the system.
+    """
+
+    def __init__(self) -> None:
+        # Least recently used first.
+        self._blocks: list[_Block] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def allocate(self, size: int) -> memoryview:
+        """Returns memory of so many bytes."""
+        block = self._take(size)
+        if block is None:
+            self._drop_spare(_MAX_SPARE)
+            block = _Block(size)
+        self._blocks.append(block)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._sweep)
+        return block.view(size)
+
+    def close(self) -> None:
+        """Keeps nothing any more."""
+        self._blocks.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _take(self, size: int) -> _Block | None:
+        for index, block in enumerate(self._blocks):
+            # Not one that is far larger: a small array might keep all of it.
+            if size <= block.size <= 2 * size and block.spare:
+                return self._blocks.pop(index)
+        return None
+
+    def _drop_spare(self, allowed: int) -> None:
+        """Gives back what was not used for longest, but for so many bytes."""
+        spare = sum(block.size for block in self._blocks if block.spare)
+        kept = []
+        for block in self._blocks:
+            if spare > allowed and block.spare:
+                spare -= block.size
+            else:
+                kept.append(block)
+        self._blocks = kept
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self._blocks = [block for block in self._blocks if block.recent or not block.spare]
+        for block in self._blocks:
+            block.recent = False
+        if self._blocks:
+            self._timer = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._sweep)
