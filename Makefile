@@ -45,8 +45,8 @@ proto: $(STAMP) ## Compile schema/ into praxis_remote/schema/generated.py
 check-proto: $(STAMP) ## Fail if the committed classes are not what schema/ compiles to
 	$(BIN)/python tools/compile_proto.py --check
 
-bench: $(STAMP) ## Measure one call against the published 0.1.1
-	$(BIN)/python -m benchmarks.calls
+bench: $(STAMP) ## Measure side by side with others for some minutes, and write the README's table and plot
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 build: $(STAMP) ## Build the source distribution and the wheel into dist/
 	$(BIN)/uv build --sdist --wheel
