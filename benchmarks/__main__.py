@@ -5,7 +5,7 @@
 """Measures everything side by side, and writes what the README shows.
 
 The peers are installed into environments of their own the first time. With options
-that leave something out, nothing is written but what is asked for.
+that leave something out it prints tables, and writes only where ``--output`` says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import plot, readme, tables
 from benchmarks.pairs import PAIRS
 from benchmarks.plan import plan
-from benchmarks.results import run, write
+from benchmarks.results import Results, read, run, write
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
@@ -46,13 +46,18 @@ def main(arguments: list[str] | None = None) -> None:
     print(tables.render(results))
     whole = not (options.quick or options.pairs or options.payloads)
     if options.output is not None:
-        write(options.output / "results.json", results)
-        plot.write(options.output / "benchmark.svg", results)
+        save(results, options.output / RESULTS.name, options.output / PLOT.name)
     elif whole:
-        write(RESULTS, results)
-        plot.write(PLOT, results)
-        readme.update(README, results)
-        print("wrote " + ", ".join(str(path.relative_to(ROOT)) for path in (RESULTS, PLOT, README)))
+        readme.update(README, save(results, RESULTS, PLOT))
+        print(f"wrote {RESULTS}, {PLOT} and the table in {README}")
+
+
+def save(results: Results, path: Path, picture: Path) -> Results:
+    """Writes JSON and plot, and returns what the JSON says, for all to have the same digits."""
+    write(path, results)
+    written = read(path)
+    plot.write(picture, written)
+    return written
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

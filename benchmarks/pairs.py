@@ -111,9 +111,7 @@ class Running:
         sent = self.client.ask("check", name=payload)
         seen = self.server.ask("seen")
         self.server.ask("answer", name=payload)
-        # None where the server parses nothing.
-        if seen is not None and seen != sent:
-            raise PeerError(f"{payload}: the policy saw something else than was sent")
+        compare(payload, sent, seen)
 
     def close(self) -> None:
         """Ends both."""
@@ -130,6 +128,16 @@ class Running:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def compare(payload: str, sent: list[str], seen: list[str] | None) -> None:
+    """Raises unless the policy saw what was sent, or its server parses nothing at all.
+
+    Raises:
+        PeerError: It saw something else.
+    """
+    if seen is not None and seen != sent:
+        raise PeerError(f"{payload}: the policy saw {seen} instead of {sent}")
 
 
 def versions(pair: Pair) -> dict[str, str]:

@@ -14,7 +14,8 @@ from benchmarks.rounds import Study
 
 HEADLINE = ("state", "2x224", "16x2x224", "60MB")
 ACTIONS = ("actions", "actions-10MB")
-SIZES = tuple(f"bytes-{size}" for size in (10**3, 10**4, 10**5, 10**6, 10**7, 6 * 10**7))
+_SIZES = (1_000, 10_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 60_000_000)
+SIZES = tuple(f"bytes-{size}" for size in _SIZES)
 OBSERVATIONS = tuple(f"observations-{count}" for count in (1, 2, 4, 8, 16, 32, 64))
 KEYS = tuple(f"keys-{count}" for count in (1, 2, 5, 10, 20, 50, 100, 200))
 

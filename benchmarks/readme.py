@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from benchmarks.payloads import TITLES
@@ -21,6 +22,8 @@ PICTURE = (
     "![Latency against size, one line for each peer, and growth with observations and keys]"
     "(docs/benchmark.svg)"
 )
+
+_WIDTH = 96
 
 # This, and those that it is compared with.
 _COLUMNS = ("this", "unix", "published", "zeromq", "openpi", "bare")
@@ -75,8 +78,10 @@ def _origin(results: Results) -> str:
             if name not in ("title", "python", "praxis-remote"):
                 packages.setdefault(name, set()).add(version)
     listed = [f"{name} {' and '.join(sorted(packages[name]))}" for name in sorted(packages)]
-    return (
+    rounds = results["rounds"]
+    text = (
         f"Measured {results['date']} on {about['cpu']}, {about['cores']} cores, {about['os']}, "
         f"{about['kernel']}; Python {pairs['this']['python']}, {', '.join(listed)}. "
-        f"Both ends on one machine; median of {results['rounds']} rounds for the ratio."
+        f"The ratio is the median of {rounds} round{'s' * (rounds != 1)}."
     )
+    return textwrap.fill(text, _WIDTH)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.growth import UNITS, growth
 from benchmarks.payloads import TITLES
 from benchmarks.results import REFERENCES, Results, calls_of
 
@@ -34,6 +35,7 @@ def render(results: Results) -> str:
     tables = [
         _calls(results, name) for study in results["studies"].values() for name in study["payloads"]
     ]
+    tables += _growth(results)
     if results["crowds"]:
         tables.append(_crowds(results))
     if results["memory"]:
@@ -67,6 +69,18 @@ def _ratio(found: dict[str, float] | None) -> str:
     if found is None:
         return ""
     return f"{found['median']:.2f} ({found['least']:.2f}-{found['most']:.2f})"
+
+
+def _growth(results: Results) -> list[str]:
+    rows = []
+    for study, unit in UNITS.items():
+        for pair, about in results["pairs"].items():
+            found = growth(results, study, pair)
+            if found is not None:
+                cells = [number(found.offset), f"{found.slope:.3g}", f"{found.worst:.2f}"]
+                rows.append([unit, about["title"], *cells])
+    head = ["growth with each", "", "ms", "+ ms each", "worst, times the line"]
+    return [table(head, rows)] if rows else []
 
 
 def _crowds(results: Results) -> str:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import tempfile
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from benchmarks.payloads import Action, Batch
 from benchmarks.peers.client import Client
 from praxis_remote import PolicyClient, PolicyServer
 
-PACKAGES = ["praxis-remote", "numpy"]
+_REQUIRED = [text for text in requires("praxis-remote") or () if "extra ==" not in text]
+PACKAGES = ["praxis-remote", *(re.split("[^a-zA-Z0-9_.-]", text)[0] for text in _REQUIRED)]
 TIMEOUT = 120.0
 
 
