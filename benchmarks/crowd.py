@@ -19,8 +19,6 @@ from benchmarks.figures import ratio
 from benchmarks.pairs import PAIRS, Pair, Running
 from benchmarks.rounds import Progress
 
-CALLERS = 8
-
 # Time for everyone to hear of the start.
 _HEAD_START = 0.1
 
@@ -33,7 +31,7 @@ def measure(
     payloads: dict[str, float],
     rounds: int,
     progress: Progress,
-    callers: int = CALLERS,
+    callers: int,
 ) -> list[dict[str, Any]]:
     """Returns throughput and fairness for each mode, payload and pair.
 

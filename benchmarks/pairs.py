@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -140,15 +141,15 @@ def compare(payload: str, sent: list[str], seen: list[str] | None) -> None:
         raise PeerError(f"{payload}: the policy saw {seen} instead of {sent}")
 
 
-def versions(pair: Pair) -> dict[str, str]:
-    """Returns what a pair's server runs on.
+@cache
+def versions(peer: Peer) -> dict[str, str]:
+    """Returns what a peer runs on.
 
     Raises:
         PeerError: It is not the praxis-remote that it should be.
     """
-    with pair.server.start() as process:
+    with peer.start() as process:
         found: dict[str, str] = process.ask("versions")
-    expected = pair.server.version
-    if expected is not None and found["praxis-remote"] != expected:
-        raise PeerError(f"praxis-remote {found['praxis-remote']} instead of {expected}")
+    if peer.version is not None and found["praxis-remote"] != peer.version:
+        raise PeerError(f"praxis-remote {found['praxis-remote']} instead of {peer.version}")
     return found

@@ -24,13 +24,15 @@ PEERS = ("published", "zeromq", "openpi", "bare")
 MIXED = ("this-published", "published-this")
 VERSIONS = ("this", "published")
 
+CALLERS = 8
+
 # The largest take 0.1.1 half a second each; eight callers at once shall each get some.
 CROWD_SECONDS = {"state": 1.0, "2x224": 1.0, "16x2x224": 2.0, "60MB": 8.0}
 
 _LIMIT = Limit(least=3, most=2000, seconds=0.4)
 _GROWTH_LIMIT = Limit(least=3, most=500, seconds=0.15)
 _QUICK_LIMIT = Limit(least=1, most=20, seconds=0.02)
-_QUICK_CROWD = 0.2
+_QUICK_CROWD, _QUICK_CALLERS = 0.1, 2
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Plan:
         crowd: Payloads for many callers at once, and seconds for each.
         crowd_pairs: Who is measured with many callers.
         crowd_rounds: How often.
+        callers: How many.
         memory_pairs: Whose memory is measured.
         memory_rounds: How often.
     """
@@ -52,6 +55,7 @@ class Plan:
     crowd: dict[str, float]
     crowd_pairs: tuple[str, ...]
     crowd_rounds: int
+    callers: int
     memory_pairs: tuple[str, ...]
     memory_rounds: int
 
@@ -108,6 +112,7 @@ def plan(
         rounds=1 if quick else rounds,
         crowd=dict.fromkeys(crowd, _QUICK_CROWD) if quick else crowd,
         crowd_pairs=chosen(VERSIONS, pairs) if crowd else (),
+        callers=_QUICK_CALLERS if quick else CALLERS,
         crowd_rounds=1 if quick else min(rounds, 2),
         memory_pairs=chosen((*OURS, *PEERS), pairs) if large else (),
         memory_rounds=1 if quick else min(rounds, 3),

@@ -53,7 +53,7 @@ def _draw_sizes(axes: Axes, results: Results) -> None:
         axes.plot(grown.amounts, grown.times, label=about["title"], markersize=5, **_STYLES[pair])
         if pair == "this":
             x = np.geomspace(grown.amounts[0], grown.amounts[-1], 100)
-            label = f"{grown.offset:.2f} ms + {grown.slope * 1e6:.2f} ms/MB"
+            label = f"{about['title']}, as {grown.offset:.2f} ms + {grown.slope * 1e6:.2f} ms/MB"
             axes.plot(x, grown.offset + grown.slope * x, color="black", linewidth=1, label=label)
     axes.set(
         title="One predict_action on one machine: a uint8 array over, 7 floats back",

@@ -31,9 +31,9 @@ def run(plan: Plan, progress: Progress) -> Results:
     found = {}
     for name in plan.pairs:
         progress(f"starting {PAIRS[name].title}")
-        found[name] = versions(PAIRS[name])
+        found[name] = versions(PAIRS[name].server)
     samples = measure(plan.studies, plan.rounds, progress)
-    crowds = crowd.measure(plan.crowd_pairs, plan.crowd, plan.crowd_rounds, progress)
+    crowds = crowd.measure(plan.crowd_pairs, plan.crowd, plan.crowd_rounds, progress, plan.callers)
     memories = memory.measure(plan.memory_pairs, plan.memory_rounds, progress)
     return {
         "schema": SCHEMA,
