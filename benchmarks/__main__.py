@@ -18,7 +18,9 @@ from pathlib import Path
 from benchmarks import plot, readme, tables
 from benchmarks.pairs import PAIRS
 from benchmarks.plan import plan
+from benchmarks.process import PeerError
 from benchmarks.results import Results, read, run, write
+from tools.environments import InstallError, UnreachableError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
@@ -76,4 +78,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (PeerError, UnreachableError, InstallError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -12,7 +12,10 @@ from typing import Any
 
 from benchmarks.pairs import PAIRS, Pair, Running
 from benchmarks.payloads import payload
+from benchmarks.peers.client import Limit
 from benchmarks.rounds import Progress
+
+_ONCE = Limit(least=1, most=1, seconds=0)
 
 SMALL, LARGE = "state", "60MB"
 SIDES = ("client", "server")
@@ -47,7 +50,7 @@ def run(pair: Pair, large: str) -> dict[str, float | None]:
         for process in processes.values():
             process.ask("reset_peak")
         before = {side: process.ask("usage") for side, process in processes.items()}
-        running.client.ask("check", name=large)
+        running.client.ask("measure", name=large, **_ONCE._asdict())
         after = {side: process.ask("usage") for side, process in processes.items()}
     shares: dict[str, float | None] = {}
     for side in SIDES:

@@ -81,7 +81,7 @@ def digest(batch: Sequence[Observation]) -> list[str]:
 def _digest(value: object) -> str:
     if not isinstance(value, np.ndarray):
         return repr(value)
-    return f"{value.dtype}{value.shape}{zlib.crc32(value.tobytes())}"
+    return f"{value.dtype}{value.shape}{zlib.crc32(np.ascontiguousarray(value).data)}"
 
 
 # ---------------------------------------------------------------- the batches

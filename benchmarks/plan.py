@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from benchmarks.pairs import PAIRS
 from benchmarks.peers.client import Limit
 from benchmarks.rounds import Study
 
@@ -20,7 +21,7 @@ OBSERVATIONS = tuple(f"observations-{count}" for count in (1, 2, 4, 8, 16, 32, 6
 KEYS = tuple(f"keys-{count}" for count in (1, 2, 5, 10, 20, 50, 100, 200))
 
 OURS = ("this", "unix", "async")
-PEERS = ("published", "zeromq", "openpi", "bare")
+PEERS = tuple(name for name in ("published", "zeromq", "openpi", "bare") if name in PAIRS)
 MIXED = ("this-published", "published-this")
 VERSIONS = ("this", "published")
 

@@ -10,6 +10,7 @@ import ctypes
 import importlib.metadata
 import json
 import platform
+import signal
 import sys
 import threading
 import time
@@ -54,6 +55,8 @@ class Endpoint:
 
     def obey(self) -> None:
         """Takes orders until standard input ends."""
+        # Ctrl-C is for whoever gives the orders.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for line in sys.stdin:
             order = json.loads(line)
             try:
