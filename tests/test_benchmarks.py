@@ -242,8 +242,29 @@ def made_up(milliseconds: Callable[[str, str], float] = lambda *_: 2.0) -> Resul
                 for number in range(2)
             ]
         ),
-        "crowds": [],
-        "memory": [],
+        "crowds": [
+            {
+                "mode": mode,
+                "payload": name,
+                "pair": pair,
+                "callers": whole.callers,
+                **crowd.summary([[5, 6, 7], [8, 9, 10]], seconds),
+                "ratio_to": {"published": {"median": 2, "least": 1, "most": 3}},
+            }
+            for mode in crowd.MODES
+            for name, seconds in whole.crowd.items()
+            for pair in whole.crowd_pairs
+        ],
+        "memory": [
+            {
+                "pair": pair,
+                "client_peak": 1.5,
+                "client_remains": None,
+                "server_peak": 2.5,
+                "server_remains": 0.25,
+            }
+            for pair in whole.memory_pairs
+        ],
     }
 
 
@@ -292,8 +313,12 @@ def test_the_tables_have_every_pair_and_payload(linear: Results) -> None:
     for study in linear["studies"].values():
         for name in study["pairs"]:
             assert PAIRS[name].title in text
-    assert text.count("to 0.1.1 (rounds)") == len({row["payload"] for row in linear["calls"]})
+    assert text.count("to ZeroMQ (rounds)") == len({row["payload"] for row in linear["calls"]})
     assert "0.33 (0.33-0.33)" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["8", "threads,", "state", "this", "22.5", "2.00", "(1.00-3.00)", "13", "17"] in lines
+    assert ["bare", "sockets", "1.50", "2.50", "0.25"] in lines
+    assert text.count("key  ") == len(linear["studies"]["keys"]["pairs"])
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -391,18 +416,21 @@ def test_a_whole_run_has_everybody_and_a_part_of_it_only_what_was_asked_for() ->
         assert payload(name).bytes > 0
 
 
-def test_a_round_measures_everybody_with_small_payloads_first() -> None:
-    study = Study("any", ("this", "bare"), ("keys-9", "keys-1"), TINY)
+def test_a_round_measures_everybody_with_small_payloads_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(PAIRS, "other", PAIRS["bare"])
+    study = Study("any", ("bare", "other"), ("keys-9", "keys-1"), TINY)
     samples = rounds.measure([study], rounds=2, progress=quiet)
     assert [(each.round, each.payload, each.pair) for each in samples] == [
-        (0, "keys-1", "this"),
         (0, "keys-1", "bare"),
-        (0, "keys-9", "this"),
+        (0, "keys-1", "other"),
         (0, "keys-9", "bare"),
+        (0, "keys-9", "other"),
+        (1, "keys-1", "other"),
         (1, "keys-1", "bare"),
-        (1, "keys-1", "this"),
+        (1, "keys-9", "other"),
         (1, "keys-9", "bare"),
-        (1, "keys-9", "this"),
     ]
     assert all(min(each.times) > 0 and each.server_peak > 10**6 for each in samples)
 
@@ -411,14 +439,14 @@ def test_the_command_measures_and_writes_where_it_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = command.RESULTS.read_bytes()
-    choice = ["--pairs", "this", "async", "--payloads", "state", "bytes-1000"]
+    choice = ["--pairs", "this", "async", "--payloads", "keys-1", "bytes-1000"]
     command.main(["--quick", *choice, "--output", str(tmp_path)])
     printed = capsys.readouterr()
-    assert "2 processes, state" in printed.out
+    assert "this, async client" in printed.out
     assert "round 1 of 1: bytes-1000" in printed.err
     results = read(tmp_path / "latest.json")
     measured = {(row["pair"], row["payload"]) for row in results["calls"]}
-    assert measured == {(a, b) for a in ("this", "async") for b in ("state", "bytes-1000")}
+    assert measured == {("this", "keys-1"), ("this", "bytes-1000"), ("async", "bytes-1000")}
     assert results["pairs"]["this"]["h2"]
     assert (tmp_path / "benchmark.svg").is_file()
     assert command.RESULTS.read_bytes() == before
