@@ -2,7 +2,7 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a large call takes of memory, while it runs and when it is over."""
+"""What large calls take of memory: one while it runs and when it is over, and several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.payloads import payload
 from benchmarks.peers.client import Limit
 from benchmarks.rounds import Progress
 
-_ONCE = Limit(least=1, most=1, seconds=0)
+_ONCE, _AGAIN = Limit(least=1, most=1, seconds=0), Limit(least=9, most=9, seconds=0)
 
 SMALL, LARGE = "state", "60MB"
 SIDES = ("client", "server")
@@ -24,7 +24,10 @@ SIDES = ("client", "server")
 def measure(
     pairs: Sequence[str], rounds: int, progress: Progress, large: str = LARGE
 ) -> list[dict[str, Any]]:
-    """Returns peak and remainder of both sides, as shares of the message.
+    """Returns peak and remainder of both sides after one call, and the peak of ten.
+
+    All are shares of the message. A peak of ten that is higher than that of one tells
+    that messages are kept for longer than their calls.
 
     Fresh processes each time, after a small call, so that connections and imports do
     not count. The client's batch was there before as well.
@@ -39,27 +42,35 @@ def measure(
 
 
 def run(pair: Pair, large: str) -> dict[str, float | None]:
-    """Returns the shares of one call."""
-    size = payload(large).bytes
+    """Returns the shares of one call, and of nine more."""
     with Running(pair) as running:
-        processes = dict(zip(SIDES, (running.client, running.server), strict=True))
         running.server.ask("answer", name=SMALL)
         running.client.ask("check", name=SMALL)
         running.server.ask("answer", name=large)
         running.client.ask("prepare", name=large)
-        for process in processes.values():
+        before = _usage(running)
+        for process in (running.client, running.server):
             process.ask("reset_peak")
-        before = {side: process.ask("usage") for side, process in processes.items()}
         running.client.ask("measure", name=large, **_ONCE._asdict())
-        after = {side: process.ask("usage") for side, process in processes.items()}
+        after = _usage(running)
+        running.client.ask("measure", name=large, **_AGAIN._asdict())
+        in_the_end = _usage(running)
     shares: dict[str, float | None] = {}
     for side in SIDES:
-        shares[f"{side}_peak"] = (after[side]["peak"] - before[side]["peak"]) / size
-        remains = None
-        if before[side]["resident"] is not None:
-            remains = (after[side]["resident"] - before[side]["resident"]) / size
-        shares[f"{side}_remains"] = remains
+        start = before[side]["resident"] or before[side]["peak"]
+        shares[f"{side}_peak"] = _share(after[side]["peak"], start, large)
+        shares[f"{side}_remains"] = _share(after[side]["resident"], start, large)
+        shares[f"{side}_peak_of_10"] = _share(in_the_end[side]["peak"], start, large)
     return shares
+
+
+def _usage(running: Running) -> dict[str, dict[str, Any]]:
+    processes = dict(zip(SIDES, (running.client, running.server), strict=True))
+    return {side: process.ask("usage") for side, process in processes.items()}
+
+
+def _share(memory: int | None, start: int, large: str) -> float | None:
+    return None if memory is None else (memory - start) / payload(large).bytes
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.growth import UNITS, growth
+from benchmarks.memory import SIDES
 from benchmarks.payloads import TITLES
 from benchmarks.results import REFERENCES, Results, calls_of
 
@@ -95,7 +96,7 @@ def _crowds(results: Results) -> str:
 
 
 def _memory(results: Results) -> str:
-    keys = ["client_peak", "client_remains", "server_peak", "server_remains"]
+    keys = [f"{side}_{what}" for side in SIDES for what in ("peak", "remains", "peak_of_10")]
     rows = [
         [results["pairs"][row["pair"]]["title"]]
         + ["" if row[key] is None else f"{row[key]:.2f}" for key in keys]
