@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check style types licenses proto check-proto bench build clean help
+.PHONY: setup demo test check style types licenses proto check-proto bench microbench profile build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,14 @@ proto: $(STAMP) ## Compile schema/ into praxis_remote/schema/generated.py
 check-proto: $(STAMP) ## Fail if the committed classes are not what schema/ compiles to
 	$(BIN)/python tools/compile_proto.py --check
 
-bench: $(STAMP) ## Measure one call against the published 0.1.1
-	$(BIN)/python -m benchmarks.calls
+bench: $(STAMP) ## Measure side by side with others for ten minutes; write table and plot of the README
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+microbench: $(STAMP) ## Measure codec, framing and headers beside the variants that lost
+	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
+
+profile: $(STAMP) ## Show which functions of both sides take the time of a call
+	$(BIN)/python -m benchmarks.profiling $(BENCH_ARGS)
 
 build: $(STAMP) ## Build the source distribution and the wheel into dist/
 	$(BIN)/uv build --sdist --wheel
