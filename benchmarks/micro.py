@@ -156,7 +156,7 @@ def _join_and_cut(segments: codec.Segments, frame: int) -> list[bytes]:
     return [message[start : start + frame] for start in range(0, len(message), frame)]
 
 
-def _receive(stream: bytes, frame: int) -> bytearray | None:
+def _receive(stream: bytes, frame: int) -> bytearray | memoryview | None:
     """Takes a message from frames as a connection does, a read at a time."""
     reader = MessageReader(DEFAULT_MAX_MESSAGE_SIZE, "request")
     call = _Call(reader)
@@ -201,7 +201,7 @@ class _Call(Target):
         self._reader.filled(size)
 
 
-def _receive_by_h2(stream: bytes, frame: int) -> bytearray | None:
+def _receive_by_h2(stream: bytes, frame: int) -> bytearray | memoryview | None:
     reader = MessageReader(DEFAULT_MAX_MESSAGE_SIZE, "request")
     frames = FrameBuffer(server=False)
     frames.max_frame_size = frame
