@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
@@ -128,6 +128,11 @@ class _ClientCall(Call):
             self._settled = outcome
             self._reader.clear()
         self.wake()
+
+    def raise_if_failed(self) -> None:
+        """Raises what became of a call that was to be sent."""
+        if isinstance(self._settled, RemoteError):
+            raise self._settled
 
     async def result(self) -> Response:
         """Returns the response, or raises what became of the call."""
@@ -255,39 +260,41 @@ class ClientConnection(Owner):
             RemoteError: Whatever became of it, with the address.
         """
         headers = _request_headers(path, self._address.authority, metadata)
-        try:
-            for pause in _REFUSAL_PAUSES:
-                with suppress(StreamRefusedError):
-                    return await self._try(segments, headers, deadline)
-                await asyncio.sleep(pause)
-            return await self._try(segments, headers, deadline)
-        except RemoteError as error:
-            error.address = str(self._address)
-            raise
+        pauses = iter(_REFUSAL_PAUSES)
+        while True:
+            call = _ClientCall(MessageReader(self._max_message_size, "response"))
+            writer = MessageWriter(segments, self._max_message_size, "request")
+            try:
+                return await self._try(call, writer, headers, deadline)
+            except RemoteError as error:
+                pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
+                if pause is None:
+                    error.address = str(self._address)
+                    raise
+            await asyncio.sleep(pause)
 
     async def _try(
-        self, segments: Segments, headers: Headers, deadline: Deadline | None
+        self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
-        call = _ClientCall(MessageReader(self._max_message_size, "response"))
-        writer = MessageWriter(segments, self._max_message_size, "request")
         if deadline is None:
-            return await self._run(call, writer, headers, None)
-        deadlines, seconds = self._protocol.processor.deadlines, max(0.0, deadline.remaining())
+            return await self._run(call, writer, headers)
+        seconds = deadline.remaining()
 
         def expire() -> None:
             call.fail(_expired(seconds))
 
+        deadlines = self._protocol.processor.deadlines
         deadlines.add(deadline, expire)
         try:
-            return await self._run(call, writer, headers, deadline)
+            timeout = volatile("grpc-timeout", encode_timeout(seconds))
+            return await self._run(call, writer, (*headers, timeout))
         finally:
             deadlines.remove(expire)
 
-    async def _run(
-        self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
-    ) -> Response:
+    async def _run(self, call: _ClientCall, writer: MessageWriter, headers: Headers) -> Response:
         try:
-            stream = await self._open_stream(call, headers, deadline)
+            while (stream := self._open_stream(call, headers)) is None:
+                await self._wait_turn(call)
         except BaseException:
             # Its turn may have come at the moment when it was given up.
             self._pass_turn()
@@ -308,36 +315,33 @@ class ClientConnection(Owner):
             self._queue[0].wake()
         self._close_if_left()
 
-    async def _open_stream(
-        self, call: _ClientCall, headers: Headers, deadline: Deadline | None
-    ) -> Stream:
-        """Opens a stream as soon as the server allows one more."""
-        while not call.abandoned() and self.usable:
-            timeout: Headers = () if deadline is None else (_timeout_header(deadline),)
-            h2 = self._protocol.connection.h2
-            try:
-                stream_id = h2.get_next_available_stream_id()
-                h2.send_headers(stream_id, headers + timeout)
-            except TooManyStreamsError:
-                self._queue.append(call)
-                try:
-                    await call.pause()
-                finally:
-                    if call in self._queue:
-                        self._queue.remove(call)
-                continue
-            except NoAvailableStreamIDError:
-                self.usable = False
-                break
-            except H2Error as error:
-                raise UnavailableError(f"the connection takes no calls: {error}") from error
-            stream = Stream(self._protocol.processor, stream_id)
-            stream.call = call
-            self._protocol.processor.register(stream)
-            return stream
-        if call.abandoned():
-            await call.result()
-        raise UnavailableError("the connection takes no more calls")
+    def _open_stream(self, call: _ClientCall, headers: Headers) -> Stream | None:
+        """Opens a stream, if the server allows one more."""
+        call.raise_if_failed()
+        if not self.usable:
+            raise UnavailableError("the connection takes no more calls")
+        h2 = self._protocol.connection.h2
+        try:
+            stream_id = h2.get_next_available_stream_id()
+            h2.send_headers(stream_id, headers)
+        except TooManyStreamsError:
+            return None
+        except NoAvailableStreamIDError:
+            self.usable = False
+            raise UnavailableError("the connection takes no more calls") from None
+        except H2Error as error:
+            raise UnavailableError(f"the connection takes no calls: {error}") from error
+        stream = Stream(self._protocol.processor, stream_id)
+        self._protocol.processor.register(stream, call)
+        return stream
+
+    async def _wait_turn(self, call: _ClientCall) -> None:
+        self._queue.append(call)
+        try:
+            await call.pause()
+        finally:
+            if call in self._queue:
+                self._queue.remove(call)
 
 
 @lru_cache(maxsize=64)
@@ -372,10 +376,6 @@ async def _connect_unix(path: str) -> socket.socket:
     except BaseException:
         sock.close()
         raise
-
-
-def _timeout_header(deadline: Deadline) -> tuple[Any, Any]:
-    return volatile("grpc-timeout", encode_timeout(deadline.remaining()))
 
 
 def _expired(seconds: float) -> DeadlineExceededError:

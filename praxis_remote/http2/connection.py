@@ -130,7 +130,7 @@ class Owner(ABC):
     def accept(
         self, stream: Stream, headers: Headers
     ) -> None:  # pragma: no cover - h2 lets no client receive a request
-        """Takes a new call. It shall set ``stream.call`` before it returns."""
+        """Takes a new call, which it shall register."""
         raise NotImplementedError
 
     @abstractmethod
@@ -167,22 +167,23 @@ class Stream:
 
         Without trailers the stream ends with the message.
         """
-        while not self.call.abandoned():
-            size = self.h2.sendable(self.id) if self.connection.write_ready.is_set() else 0
-            if size <= 0:
-                self.connection.flush()
-                await self.call.pause()
-                continue
+        while not (self.call.abandoned() or self._send_chunk(message, trailers)):
+            await self.call.pause()
+
+    def _send_chunk(self, message: MessageWriter, trailers: Headers | None) -> bool:
+        """Sends what may be sent now; returns whether that was all."""
+        while self.connection.write_ready.is_set() and (size := self.h2.sendable(self.id)) > 0:
             size = min(size, message.remaining)
             parts = message.take(size)
             last = not message.remaining
             self.h2.send_chunk(self.id, parts, size, end_stream=last and trailers is None)
-            if last:
-                if trailers is not None:
-                    self.queue_headers(trailers, end_stream=True)
-                self.connection.flush()
-                return
+            if last and trailers is not None:
+                self.queue_headers(trailers, end_stream=True)
             self.connection.flush()
+            if last:
+                return True
+        self.connection.flush()
+        return False
 
     def queue_headers(self, headers: Headers, *, end_stream: bool = False) -> None:
         """Lets headers leave with the next flush."""
@@ -411,8 +412,11 @@ class Processor(grpclib_protocol.EventsProcessor):
         return None if stream is None else stream.call
 
     @override
-    def register(self, stream: Stream) -> None:  # type: ignore[override]  # and `release` below
-        """Has the call of a stream told of what arrives for it."""
+    def register(  # type: ignore[override]  # and `release` below
+        self, stream: Stream, call: Call
+    ) -> None:
+        """Has a call told of what arrives on its stream."""
+        stream.call = call
         self._streams[stream.id] = stream
 
     def release(self, stream: Stream) -> None:
@@ -423,9 +427,7 @@ class Processor(grpclib_protocol.EventsProcessor):
     @override
     def process_request_received(self, event: events.RequestReceived) -> None:
         """A server's new call."""
-        stream = Stream(self, event.stream_id)
-        self.register(stream)
-        self._owner.accept(stream, _text(event.headers))
+        self._owner.accept(Stream(self, event.stream_id), _text(event.headers))
 
     def _receive_headers(self, event: Any) -> None:
         if (call := self.find(event.stream_id)) is not None:
@@ -575,6 +577,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         # As initial values they hold from the first byte; an update would hold only
         # once the peer has acknowledged it.
         h2.local_settings = Settings(client=client, initial_values=values)
+        h2.settings_changed()
         h2.max_inbound_frame_size = _MAX_FRAME_SIZE
         h2.initiate_connection()
         h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)

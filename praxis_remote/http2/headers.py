@@ -34,7 +34,7 @@ _KIND_MASK, _SIZE_UPDATE = 0xE0, 0x20
 _MAX_BLOCKS = 64
 
 
-def volatile(key: str, value: str) -> NeverIndexedHeaderTuple:
+def volatile(key: str, value: str) -> Any:
     """Returns a header that is sent as it is, and leaves the dynamic table alone."""
     return NeverIndexedHeaderTuple(key, value)
 
@@ -153,6 +153,10 @@ class RememberingDecoder(Decoder):
             fields = self._decode(data)
             self._blocks.put(data, fields)
         return fields
+
+    def known(self, data: bytes) -> Fields | None:
+        """Returns the headers of a block if they are remembered."""
+        return self._blocks.get(data)
 
     def _decode(self, data: bytes) -> Fields:
         match = _INDEXED.match(data)

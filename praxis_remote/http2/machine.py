@@ -12,7 +12,7 @@ headers, and is told of a payload's length only. Nothing here does I/O.
 from __future__ import annotations
 
 import struct
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from h2.config import H2Configuration
 from h2.connection import (
@@ -23,9 +23,14 @@ from h2.connection import (
 )
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event, TrailersReceived
-from h2.exceptions import FlowControlError, ProtocolError, TooManyStreamsError
-from h2.stream import StreamInputs
-from hyperframe.frame import Frame, GoAwayFrame
+from h2.exceptions import (
+    FlowControlError,
+    ProtocolError,
+    StreamIDTooLowError,
+    TooManyStreamsError,
+)
+from h2.stream import H2Stream, StreamInputs, StreamState
+from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
 from typing_extensions import override
 
 from ..calls import Headers
@@ -35,6 +40,9 @@ from .headers import Fields, RememberingDecoder, RememberingEncoder
 _HEAD = struct.Struct(">HBBBL")
 _DATA, _HEADERS, _CONTINUATION = 0x0, 0x1, 0x9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
+
+# The states in which a stream may receive.
+_RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 
 _WITH_END, _WITHOUT_END = frozenset(["END_STREAM"]), frozenset[str]()
 
@@ -84,6 +92,15 @@ class _ReceivedHeaders(_ReceivedFrame):
     __slots__ = ()
 
 
+class _Failure:
+    """A frame that was received already, and is not allowed: h2 decides what that means."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: ProtocolError) -> None:
+        self.error = error
+
+
 class StateMachine(H2Connection):
     """Keeps a connection's state; hands out what is to be sent as segments."""
 
@@ -91,13 +108,28 @@ class StateMachine(H2Connection):
         super().__init__(config)
         self._segments: list[bytes | memoryview] = []
         self.encoder = RememberingEncoder()
-        self.decoder = RememberingDecoder()
+        self.decoder: RememberingDecoder = RememberingDecoder()
         self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
         self._own_ids = AllowedStreamIDs(int(config.client_side))
         self._peers_ids = AllowedStreamIDs(int(not config.client_side))
         table: dict[Any, Any] = self._frame_dispatch_table
         table[_ReceivedData] = self._receive_data_frame
         table[_ReceivedHeaders] = self._receive_block
+        table[_Failure] = _raise
+        self.settings_changed()
+
+    def settings_changed(self) -> None:
+        """Reads the settings that every stream needs, which are slow to ask."""
+        self._max_outbound_streams = self.remote_settings.max_concurrent_streams
+        self._max_inbound_streams = self.local_settings.max_concurrent_streams
+        self._outbound_window = self.remote_settings.initial_window_size
+        self._inbound_window = self.local_settings.initial_window_size
+
+    @override
+    def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        result = super()._receive_settings_frame(frame)
+        self.settings_changed()
+        return result
 
     def take_segments(self) -> list[bytes | memoryview]:
         """Returns what is to be sent, and forgets it."""
@@ -127,12 +159,12 @@ class StateMachine(H2Connection):
             TooManyStreamsError: The peer allows no more at the moment.
             ProtocolError: The stream or the connection is not in the state for it.
         """
-        if stream_id not in self.streams:
-            limit = self.remote_settings.max_concurrent_streams
-            if self.open_outbound_streams >= limit:
-                raise TooManyStreamsError(f"the peer allows {limit} streams at once")
+        stream = self.streams.get(stream_id)
+        if stream is None and self.open_outbound_streams >= self._max_outbound_streams:
+            raise TooManyStreamsError(f"the peer allows {self._max_outbound_streams} at once")
         self.state_machine.process_input(ConnectionInputs.SEND_HEADERS)
-        stream = self._get_or_create_stream(stream_id, self._own_ids)
+        if stream is None:
+            stream = self._begin_new_stream(stream_id, self._own_ids)
         states = stream.state_machine
         states.process_input(StreamInputs.SEND_HEADERS)
         if end_stream:
@@ -158,9 +190,14 @@ class StateMachine(H2Connection):
             FlowControlError: It is larger than `sendable` says.
             ProtocolError: The stream or the connection is not in the state for it.
         """
-        if size > self.sendable(stream_id):
-            raise FlowControlError(f"{size} bytes; allowed: {self.sendable(stream_id)}")
-        stream = self.streams[stream_id]
+        stream = self._get_stream_by_id(stream_id)
+        allowed = min(
+            self.outbound_flow_control_window,
+            stream.outbound_flow_control_window,
+            self.max_outbound_frame_size,
+        )
+        if size > allowed:
+            raise FlowControlError(f"{size} bytes; allowed: {allowed}")
         self.state_machine.process_input(ConnectionInputs.SEND_DATA)
         stream.state_machine.process_input(StreamInputs.SEND_DATA)
         if end_stream:
@@ -175,15 +212,53 @@ class StateMachine(H2Connection):
         """Returns how many bytes one frame may carry at the moment, which may be below 0."""
         return min(self.local_flow_control_window(stream_id), self.max_outbound_frame_size)
 
-    # Frames whose payload h2 need not see.
+    @override
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        """h2's own, but for the settings that it asks."""
+        outbound = stream_id % 2 == self._own_ids
+        highest = self.highest_outbound_stream_id if outbound else self.highest_inbound_stream_id
+        if stream_id <= highest:
+            raise StreamIDTooLowError(stream_id, highest)
+        if stream_id % 2 != allowed_ids:
+            raise ProtocolError(f"stream {stream_id} is not the peer's to open")
+        stream = H2Stream(
+            stream_id,
+            config=self.config,
+            inbound_window_size=self._inbound_window,
+            outbound_window_size=self._outbound_window,
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        self.streams[stream_id] = stream
+        if outbound:
+            self.highest_outbound_stream_id = stream_id
+        else:
+            self.highest_inbound_stream_id = stream_id
+        return stream
+
+    # Frames whose payload h2 need not see. What is usual goes straight to its states; all
+    # else goes the way of h2's own frames.
 
     def receive_payload(self, stream_id: int, size: int, *, end_stream: bool) -> list[Event]:
         """Accounts for a DATA frame whose payload was taken elsewhere.
 
+        Returns:
+            What follows from it; that it came is not among it.
+
         Raises:
             ProtocolError: The frame is not allowed; the connection is over.
         """
-        return self._receive(_ReceivedData(stream_id, Taken(size), end_stream=end_stream))
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.state_machine.state not in _RECEIVING:
+            return self._receive(_ReceivedData(stream_id, Taken(size), end_stream=end_stream))
+        try:
+            self.state_machine.process_input(ConnectionInputs.RECV_DATA)
+            self._inbound_flow_control_window_manager.window_consumed(size)
+            events = stream.receive_data(cast("bytes", Taken(size)), end_stream, size)[1]
+        except ProtocolError as error:
+            return self._receive(_Failure(error))
+        # Given back at once: the reader takes no more than the message's limit.
+        self.acknowledge_received_data(size, stream_id)
+        return events[1:]
 
     def receive_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> list[Event]:
         """Takes a HEADERS frame with a whole block. The event has the headers as text.
@@ -191,7 +266,32 @@ class StateMachine(H2Connection):
         Raises:
             ProtocolError: The frame is not allowed; the connection is over.
         """
-        return self._receive(_ReceivedHeaders(stream_id, block, end_stream=end_stream))
+        fields = self.decoder.known(block)
+        if fields is None or not fields.plain:
+            return self._receive(_ReceivedHeaders(stream_id, block, end_stream=end_stream))
+        try:
+            return self._receive_fields(stream_id, fields, end_stream)
+        except ProtocolError as error:
+            return self._receive(_Failure(error))
+
+    def _receive_fields(self, stream_id: int, fields: Fields, end_stream: bool) -> list[Event]:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._check_inbound_streams()
+        self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
+        if stream is None:
+            stream = self._begin_new_stream(stream_id, self._peers_ids)
+        events = stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
+        cast("Any", events[0]).headers = fields.text
+        if end_stream:
+            events += stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
+        elif isinstance(events[0], TrailersReceived):
+            raise ProtocolError("trailers end the stream")
+        return events
+
+    def _check_inbound_streams(self) -> None:
+        if self.open_inbound_streams >= self._max_inbound_streams:
+            raise TooManyStreamsError(f"a peer may have {self._max_inbound_streams} at once")
 
     def _receive(self, frame: Any) -> list[Event]:
         try:
@@ -203,23 +303,13 @@ class StateMachine(H2Connection):
     def _receive_block(self, frame: _ReceivedHeaders) -> tuple[list[Frame], list[Event]]:
         """h2's `_receive_headers_frame`, without making text of known headers anew."""
         if frame.stream_id not in self.streams:
-            limit = self.local_settings.max_concurrent_streams
-            if self.open_inbound_streams >= limit:
-                raise TooManyStreamsError(f"a peer may have {limit} streams at once")
+            self._check_inbound_streams()
         fields = cast("Fields", _decode_headers(self.decoder, frame.data))
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         stream = self._get_or_create_stream(frame.stream_id, self._peers_ids)
-        if not fields.plain:
-            frames, more = stream.receive_headers(fields, bool(frame.flags), None)
-            cast("Any", more[0]).headers = fields.text
-            return frames, events + more
-        more = stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
+        frames, more = stream.receive_headers(fields, bool(frame.flags), None)
         cast("Any", more[0]).headers = fields.text
-        if frame.flags:
-            more += stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
-        elif isinstance(more[0], TrailersReceived):
-            raise ProtocolError("trailers end the stream")
-        return [], events + more
+        return frames, events + more
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
@@ -231,3 +321,7 @@ class StateMachine(H2Connection):
         event.error_code = ErrorCodes.NO_ERROR
         event.last_stream_id = frame.last_stream_id
         return [], [event]
+
+
+def _raise(failure: _Failure) -> NoReturn:
+    raise failure.error

@@ -285,7 +285,8 @@ class _ServerConnection(Owner):
         if self._peer is None:
             name = self.protocol.connection.transport.get_extra_info
             self._peer = name_peer(name("peername"), name("sockname"))
-        call = stream.call = ServerCall(stream, headers, self._peer, self._listener)
+        call = ServerCall(stream, headers, self._peer, self._listener)
+        stream.processor.register(stream, call)
         self._listener.begin(call)
 
     @override
