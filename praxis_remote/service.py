@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from . import codec, wire
 from .calls import HEALTH_CHECK, PREDICT, RESET
-from .context import RequestContext, request_context
+from .context import CurrentRequest, RequestContext
 from .errors import (
     HandlerError,
     InvalidArgumentError,
@@ -138,7 +138,7 @@ class PolicyService:
         context = RequestContext(call.metadata, call.peer, call.deadline)
 
         def work() -> T:
-            with request_context(context):
+            with CurrentRequest(context):
                 try:
                     return function()
                 except RemoteError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,6 +39,13 @@ _MAX_BYTES = 2**63 - 1
 _MAX_DIMENSIONS = 32 if np.lib.NumpyVersion(np.__version__) < "2.0.0" else 64
 
 
+def wire_number(value: object) -> int | None:
+    """Returns the dtype number of an array that can be sent as it is, None for all else."""
+    if type(value) is np.ndarray and value.flags.c_contiguous:
+        return NUMBERS.get(value.dtype)
+    return None
+
+
 def as_wire_array(value: object, name: str) -> tuple[Array, int]:
     """Returns ``value`` as a C-ordered little-endian array and its dtype number.
 
@@ -52,10 +59,9 @@ def as_wire_array(value: object, name: str) -> tuple[Array, int]:
     Raises:
         UnsupportedTypeError: ``value`` is no array of a supported dtype.
     """
-    if type(value) is np.ndarray and value.flags.c_contiguous:
-        number = NUMBERS.get(value.dtype)
-        if number is not None:
-            return value, number
+    number = wire_number(value)
+    if number is not None:
+        return cast("Array", value), number
     try:
         array = np.asarray(value)
     except Exception as error:

@@ -9,13 +9,14 @@ Nothing here reads bytes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from ..framing import Segments
-from ..tensors import as_wire_array
-from ..types import ObservationLike, PolicyKwargValue
+from ..tensors import as_wire_array, wire_number
+from ..types import Array, ObservationLike, PolicyKwargValue
 from ..values import as_batch, as_number, check_episode_ids, check_text, unique_items
 from .fields import Parts, write_field, write_head, write_optional
 from .kwargs import KwargsWriter
@@ -34,7 +35,7 @@ from .tags import (
     TENSOR_KEY,
     TENSORS,
 )
-from .tensors import add_tensor
+from .tensors import add_data, add_tensor, tensor_frame
 
 
 def encode_predict_request(
@@ -81,28 +82,38 @@ def _add_observation(parts: Parts, observation: ObservationLike, name: str) -> N
     strings: list[bytes] = []
     scalars: list[bytes] = []
     for key, value in unique_items(observation, name):
-        if isinstance(value, str):
-            text = check_text(value, f"{name}[{key!r}]").encode()
-            strings.append(_named(STRINGS, STRING_KEY, key, STRING, text))
+        number = wire_number(value)
+        if number is not None:
+            _add_named_tensor(tensors, key, value, number)
+        elif isinstance(value, str):
+            text = value if value.isascii() else check_text(value, f"{name}[{key!r}]")
+            strings.append(_named(STRINGS, STRING_KEY, key, STRING, text.encode()))
         elif type(value) is not np.ndarray and (
-            (number := as_number(value, f"{name}[{key!r}]")) is not None
+            (plain := as_number(value, f"{name}[{key!r}]")) is not None
         ):
-            scalars.append(_named(SCALARS, SCALAR_KEY, key, SCALAR, write_leaf(number)))
+            scalars.append(_named(SCALARS, SCALAR_KEY, key, SCALAR, write_leaf(plain)))
         else:
-            _add_named_tensor(tensors, key, value, name)
+            _add_named_tensor(tensors, key, *as_wire_array(value, f"{name}[{key!r}]"))
     tensors += strings
     tensors += scalars
     tensors[0] = write_head(OBSERVATIONS, _size(tensors))
     parts += tensors
 
 
-def _add_named_tensor(parts: Parts, key: str, value: object, name: str) -> None:
-    array, number = as_wire_array(value, f"{name}[{key!r}]")
-    place = len(parts)
-    parts.append(b"")
-    size = add_tensor(parts, array, number)
-    head = write_optional(TENSOR_KEY, key.encode()) + write_head(TENSOR, size)
-    parts[place] = write_head(TENSORS, len(head) + size) + head
+def _add_named_tensor(parts: Parts, key: str, array: Array, number: int) -> None:
+    head, tail = _named_tensor_frame(key, array.shape, number)
+    parts.append(head)
+    add_data(parts, array)
+    parts.append(tail)
+
+
+@functools.lru_cache(maxsize=256)
+def _named_tensor_frame(key: str, shape: tuple[int, ...], number: int) -> tuple[bytes, bytes]:
+    """Returns what is around the data of an observation's tensor."""
+    head, tail, nbytes = tensor_frame(shape, number)
+    size = len(head) + nbytes + len(tail)
+    name = write_optional(TENSOR_KEY, key.encode()) + write_head(TENSOR, size)
+    return write_head(TENSORS, len(name) + size) + name + head, tail
 
 
 def _named(tag: int, key_tag: int, key: str, value_tag: int, content: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
@@ -211,6 +212,7 @@ class Connection(grpclib_protocol.Connection):
         # Nothing waits in the transport's buffer, into which it would be copied.
         transport.set_write_buffer_limits(high=0)
         self._socket = _open_again(transport)
+        self._poll = None if self._socket is None else _poll(self._socket)
         self._backlog: deque[memoryview] = deque()
         self._ending = False
         self.drained: Callable[[], None] = _nothing
@@ -305,15 +307,7 @@ class Connection(grpclib_protocol.Connection):
 
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
-        if self._socket is None:
-            return False
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass
-        return True
+        return self._poll is not None and bool(self._poll.poll(0))
 
     def unsent(self) -> int:
         """Returns how many bytes the socket has not taken yet."""
@@ -331,7 +325,7 @@ class Connection(grpclib_protocol.Connection):
         self._stop_waiting()
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+            self._socket = self._poll = None
         super().close()
 
 
@@ -346,6 +340,12 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
     again = socket.socket(fileno=os.dup(sock.fileno()))
     again.setblocking(False)
     return again
+
+
+def _poll(sock: socket.socket) -> select.poll:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll
 
 
 def _nothing() -> None:
