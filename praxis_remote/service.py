@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+import numpy as np
 
 from . import codec, wire
 from .calls import HEALTH_CHECK, PREDICT, RESET
@@ -28,6 +31,18 @@ from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 log = logging.getLogger("praxis_remote.server")
 
 T = TypeVar("T")
+
+
+def _encode_action(predict: Callable[[], object]) -> tuple[Segments, int]:
+    """Returns an action's message, and how many references there are to its memory."""
+    action = predict()
+    segments = codec.encode_predict_response(action)
+    owner = type(action) is np.ndarray and action.base is None
+    return segments, sys.getrefcount(action) if owner else sys.maxsize
+
+
+# How many there are where the policy has kept none.
+_OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8))[1]
 
 
 class PolicyService:
@@ -75,12 +90,16 @@ class PolicyService:
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
-            action = self._handler.predict_action(
-                request.observations, policy_kwargs=request.policy_kwargs, **kwargs
+            segments, references = _encode_action(
+                lambda: self._handler.predict_action(
+                    request.observations, policy_kwargs=request.policy_kwargs, **kwargs
+                )
             )
+            if len(segments) == 1 or references <= _OUR_REFERENCES:
+                return segments
             # The policy may write its next action into the same array while this
             # one is still being sent.
-            return [bytes(segment) for segment in codec.encode_predict_response(action)]
+            return [bytes(segment) for segment in segments]
 
         return await self._run(call, "predict_action", predict)
 
