@@ -60,6 +60,9 @@ _SCATTER_SIZE = 16 * 1024
 _MAX_SEGMENTS = 1024
 _PIECE_SIZE = 64 * 1024
 
+# Linux's default takes a fifth of a megabyte at a time. The system cuts this to its limit.
+_UNIX_SEND_BUFFER = 4 * 2**20
+
 # What a connection gets to flush its last frames when it is closed.
 CLOSE_TIMEOUT = 1.0
 
@@ -556,6 +559,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        elif sock is not None:
+            # TCP's grows by itself.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BUFFER)
         self.connection = Connection(
             self._start_h2(), cast("asyncio.Transport", transport), config=self.config
         )
