@@ -79,6 +79,10 @@ class SharedEventLoop(asyncio.SelectorEventLoop):
             asyncio._set_running_loop(self)
             try:
                 callback(*args)
+            except Exception as error:
+                # As the loop does: what fails is not the calling thread's affair.
+                message = f"Exception in callback {callback!r}"
+                self.call_exception_handler({"message": message, "exception": error})
             finally:
                 asyncio._set_running_loop(None)
                 if self._scheduled_something and self.is_running():

@@ -24,6 +24,9 @@ Allocate: TypeAlias = Callable[[int], memoryview]
 _MAX_SPARE = 16 * 2**20
 _SPARE_SECONDS = 1.0
 
+# What is looked through for a spare one: who keeps all that arrives shall not pay for it.
+_MAX_BLOCKS = 32
+
 
 def allocate(size: int) -> memoryview:
     """Returns fresh memory."""
@@ -65,20 +68,25 @@ class Pool:
         # Least recently used first.
         self._blocks: list[_Block] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def allocate(self, size: int) -> memoryview:
         """Returns memory of so many bytes."""
+        if self._closed:
+            return allocate(size)
         block = self._take(size)
         if block is None:
             self._drop_spare(_MAX_SPARE)
             block = _Block(size)
         self._blocks.append(block)
+        del self._blocks[:-_MAX_BLOCKS]
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._sweep)
         return block.view(size)
 
     def close(self) -> None:
         """Keeps nothing any more."""
+        self._closed = True
         self._blocks.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -78,6 +78,7 @@ class Stepper(Generic[T]):
         self._awaited = awaited
         awaited.add_done_callback(self._wake)
         if self._cancelled:
+            awaited.cancel()
             asyncio.get_running_loop().call_soon(self._wake, awaited)
 
     def _wake(self, awaited: object) -> None:
@@ -90,16 +91,20 @@ class Stepper(Generic[T]):
             return
         self._cancelled = True
         if not self._stepping:
-            assert self._awaited is not None
             awaited, self._awaited = self._awaited, None
-            awaited.cancel()
+            if awaited is not None:
+                awaited.cancel()
             assert self._due is not None
             self._due()
 
     def result(self) -> T:
-        """Returns what the coroutine returned, or raises what it raised."""
+        """Returns what the coroutine returned, or raises what it raised, once."""
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                # Its traceback leads back here, and to all that the callers hold: messages.
+                self._error = None
         return self._value  # type: ignore[return-value]  # without an error it is the result
 
 
@@ -119,7 +124,10 @@ class Delivery(Generic[T]):
         self._error: BaseException | None = None
 
     def deliver(self, value: T | None, error: BaseException | None = None) -> None:
-        """Brings the value, or the error. Nothing happens if nobody wants it any more."""
+        """Brings the value, or the error. Nothing happens if nobody wants it any more.
+
+        Not to be called by a task, in the midst of which no other task can go on.
+        """
         if not self._done:
             self._value, self._error, self._done = value, error, True
             if self._waiter is not None:
@@ -154,9 +162,13 @@ class Delivery(Generic[T]):
         return True
 
     def result(self) -> T:
-        """Returns the value, or raises the error."""
+        """Returns the value, or raises the error, once."""
         if self._cancelled:
             raise asyncio.CancelledError
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                # Its traceback leads back here, and to all that the callers hold: messages.
+                self._error = None
         return self._value  # type: ignore[return-value]  # without an error it is the result

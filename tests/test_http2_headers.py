@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
-from hpack.exceptions import HPACKDecodingError
+from hpack.exceptions import HPACKDecodingError, OversizedHeaderListError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +94,58 @@ def test_ever_new_blocks_are_not_remembered_for_ever() -> None:
     for number in range(1000):
         encoder.encode([(b"x-a", str(number).encode())])
     assert len(encoder._blocks._known) <= 64
+
+
+@pytest.mark.parametrize("ours", ["encoder", "decoder"])
+def test_a_block_that_turns_the_whole_table_over_makes_what_is_remembered_worthless(
+    ours: str,
+) -> None:
+    # Each of these fills more than half of the table, so that it always has one entry.
+    one, two, three = ((key, b"v" * 2500) for key in (b"x-a", b"x-b", b"x-c"))
+    encoder = RememberingEncoder() if ours == "encoder" else Encoder()
+    decoder = RememberingDecoder() if ours == "decoder" else Decoder()
+    # An entry may come to lie where a former one was; so this is not done once.
+    for _ in range(20):
+        for fields in ([one], [one], [two, three], [one], [one], [two, three], [three]):
+            assert plain(decoder.decode(encoder.encode(fields), raw=True)) == fields
+
+
+@pytest.mark.parametrize("indexed", [0, 1, 3])
+def test_the_limit_holds_for_the_whole_list_however_it_is_encoded(indexed: int) -> None:
+    """A field from a table in front and one in plain text behind are decoded apart."""
+    encoder, decoder = Encoder(), RememberingDecoder()
+    fields = [(b"x-%d" % number, b"v" * 66) for number in range(3)]  # 101 bytes each
+    decoder.decode(encoder.encode(fields), raw=True)
+    sent = [*fields[:indexed], NeverIndexedHeaderTuple(b"x-z", b"v" * 65)]  # 100 bytes
+    data = encoder.encode(sent, huffman=False)
+    size = 101 * indexed + 100
+    decoder.max_header_list_size = size
+    assert plain(decoder.decode(data, raw=True)) == plain(sent)
+    again = RememberingDecoder()
+    again.decode(Encoder().encode(fields), raw=True)
+    again.max_header_list_size = size - 1
+    for _ in range(2):
+        with pytest.raises(OversizedHeaderListError):
+            again.decode(data, raw=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "plain"),
+    [
+        ((b":status", b"200"), True),
+        ((b":status", b"103"), False),
+        ((b"content-length", b"5"), False),
+        ((b"x-status", b"1"), True),
+    ],
+)
+def test_fields_that_ask_something_of_what_follows_are_told_from_plain_ones(
+    header: tuple[bytes, bytes], plain: bool
+) -> None:
+    fields = RememberingDecoder().decode(Encoder().encode([header]))
+    assert fields.plain is plain
+    assert fields.text == ((header[0].decode(), header[1].decode()),)
+
+
+def test_any_byte_of_a_header_becomes_a_character() -> None:
+    fields = RememberingDecoder().decode(Encoder().encode([(b"x-a", bytes(range(256)))]))
+    assert fields.text[0][1].encode("latin-1") == bytes(range(256))

@@ -54,6 +54,10 @@ _QUEUE_PAUSE = 0.01
 _REFUSAL_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
 
+# In the place of an error that was raised.
+_TOLD = RemoteError("the caller knows")
+
+
 class Response(NamedTuple):
     """What comes back from a call that went well."""
 
@@ -139,7 +143,11 @@ class _ClientCall(Call):
         while self._settled is None:
             await self.pause()
         if isinstance(self._settled, RemoteError):
-            raise self._settled
+            try:
+                raise self._settled
+            finally:
+                # Its traceback leads back here, and to the request.
+                self._settled = _TOLD
         return self._settled
 
 

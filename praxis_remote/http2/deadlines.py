@@ -40,7 +40,7 @@ class Deadlines:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._timer_at = None, float("inf")
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:

@@ -12,8 +12,8 @@ decides what a header means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 from hpack.exceptions import OversizedHeaderListError
@@ -49,26 +49,37 @@ class _Memory(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Returns what is known under a key."""
-        if _state(self._table) != self._state:
+        if not self._state.holds(self._table.dynamic_entries):
             self._known.clear()
             self._state = _state(self._table)
         return self._known.get(key)
 
     def put(self, key: K, value: V) -> None:
         """Remembers something, unless finding it out has changed the table."""
-        if _state(self._table) == self._state:
+        if self._state.holds(self._table.dynamic_entries):
             if len(self._known) >= _MAX_BLOCKS:
                 self._known.clear()
             self._known[key] = value
 
 
-def _state(table: Any) -> tuple[int, int]:
-    """Returns what changes with every change of a dynamic table.
+class _State(NamedTuple):
+    """What changes with every change of a dynamic table.
 
-    Entries are added in front and dropped at the end.
+    Entries are added in front and dropped at the end. The first one is kept, so that no
+    other can take its address.
     """
+
+    first: Any
+    length: int
+
+    def holds(self, entries: Sequence[Any]) -> bool:
+        """Tells whether these are still the entries."""
+        return self.length == len(entries) and (not entries or entries[0] is self.first)
+
+
+def _state(table: Any) -> _State:
     entries = table.dynamic_entries
-    return (id(entries[0]), len(entries)) if entries else (0, 0)
+    return _State(entries[0] if entries else None, len(entries))
 
 
 class RememberingEncoder(Encoder):
