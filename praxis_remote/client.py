@@ -174,9 +174,11 @@ class PolicyClient:
             if self._portal is not None and self._portal.broken:
                 self._portal = None
             if self._portal is None:
-                self._portal = Portal()
-                # Without a reference to self, which would keep this client alive.
-                self._finalizer = weakref.finalize(self, self._portal.close, self._client.close)
+                portal = Portal()
+                # Without a reference to self, which would keep this client alive. Before
+                # anybody can use the portal, in case that Ctrl-C comes in between.
+                self._finalizer = weakref.finalize(self, portal.close, self._client.close)
+                self._portal = portal
             return self._portal
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ import os
 import select
 import selectors
 import signal
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -112,17 +113,47 @@ class _Call(Generic[T]):
         raise CallCancelledError("the client was closed")
 
 
-class Portal:
-    """An event loop that is driven by those who call."""
+class _Bell:
+    """What a signal rings, for a thread that is about to wait: its handler runs only afterwards.
+
+    Closed with its last user: the main thread may still have it when another one
+    closes the portal.
+    """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._ends: tuple[socket.socket, ...] = ()
+        self._ends = self.ear, self.button = socket.socketpair()
+        for end in self._ends:
+            end.setblocking(False)
+
+    def silence(self) -> None:
+        """Takes note, so that it can ring again."""
+        with suppress(BlockingIOError):
+            self.ear.recv(4096)
+
+    def __del__(self) -> None:
+        for end in self._ends:
+            end.close()
+
+
+class Portal:
+    """An event loop that is driven by those who call.
+
+    The loop is made by the first call, where no Ctrl-C can come in between.
+    """
+
+    _selector: selectors.BaseSelector
+    _loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
         # Guards what follows. Never held while the loop runs.
         self._changed = threading.Condition()
         self._calls: list[_Call[Any]] = []
+        self._open = False
+        self._bell: _Bell | None = None
         self._driven = False
         self._closing = False
+        self._deferring = self._listening = False
         self.broken = False
 
     def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -139,25 +170,51 @@ class Portal:
     def _run(self, call: _Call[T]) -> T:
         if asyncio._get_running_loop() is not None:
             return self._run_elsewhere(call)
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or _signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        ):
-            self._wait_for(call)
+        if threading.current_thread() is not threading.main_thread():
+            self._wait_for(call, self._wait)
+        elif _signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            self._wait_for(call, self._wait_listening)
         else:
             self._wait_for_deferring_ctrl_c(call)
         return call.outcome()
 
-    def _wait_for(self, call: _Call[Any]) -> None:
+    def _wait_for(self, call: _Call[Any], wait: Callable[[_Call[Any]], None]) -> None:
+        if not self._open:
+            self._make_loop()
         try:
             self._enter(call)
-            while not call.done:
-                if call.shall_drive:
-                    self._drive(call)
-                else:
-                    call.wait()
+            wait(call)
         finally:
             self._leave(call)
+
+    def _wait(self, call: _Call[Any]) -> None:
+        while not call.done:
+            if call.shall_drive:
+                self._drive(call)
+            else:
+                call.wait()
+
+    def _wait_listening(self, call: _Call[Any]) -> None:
+        """Has the handlers of signals run at once, even of one that comes just before a wait."""
+        bell = self._bell
+        if bell is None or call.done:
+            return
+        previous = -1
+        try:
+            self._listening = True
+            previous = signal.set_wakeup_fd(bell.button.fileno(), warn_on_full_buffer=False)
+            if previous != -1:
+                # The program has one, and must not miss what is written there.
+                try:
+                    signal.set_wakeup_fd(previous, warn_on_full_buffer=False)
+                    self._listening = False
+                except (OSError, ValueError):
+                    previous = -1  # it was closed and left there
+            self._wait(call)
+        finally:
+            if previous == -1:
+                signal.set_wakeup_fd(-1)
+                self._listening = False
 
     def _wait_for_deferring_ctrl_c(self, call: _Call[Any]) -> None:
         """Has Ctrl-C cancel the call; raised at once it would tear the loop apart.
@@ -169,20 +226,49 @@ class Portal:
         def interrupt(*_: object) -> None:
             nonlocal interrupted
             interrupted = True
-            self._loop.call_soon_threadsafe(call.abandon)
+            if self._open:
+                with suppress(RuntimeError):  # closed, and the call is done
+                    self._loop.call_soon_threadsafe(call.abandon)
+            else:
+                call.abandon()
 
         _signal.signal(signal.SIGINT, interrupt)
         try:
-            self._wait_for(call)
+            self._deferring = True
+            self._wait_for(call, self._wait_listening)
         finally:
             _signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._deferring = False
             if interrupted:
                 raise KeyboardInterrupt
+
+    def _make_loop(self) -> None:
+        with self._changed:
+            if not self._open:
+                self._bell = _Bell()
+                self._selector = selectors.DefaultSelector()
+                self._loop = asyncio.SelectorEventLoop(self._selector)
+                self._loop.add_reader(self._bell.ear, self._rung, self._bell)
+                self._open = True
+
+    def _rung(self, bell: _Bell) -> None:
+        bell.silence()
+        # The thread that shall run the handler may be one whose call is carried along.
+        for call in list(self._calls):
+            call.wake()
+
+    def _close_loop(self) -> None:
+        with self._changed:
+            self._bell = None
+        self._loop.close()
 
     def _enter(self, call: _Call[Any]) -> None:
         with self._changed:
             self._calls.append(call)
-            if self._driven:
+            if self.broken or self._bell is None:
+                # Closed since the caller looked.
+                call.lose()
+            elif self._driven:
                 call.prepare_to_wait()
                 self._loop.call_soon_threadsafe(call.begin, self._loop)
             else:
@@ -212,7 +298,7 @@ class Portal:
     def _leave(self, call: _Call[Any]) -> None:
         with self._changed:
             self._calls.remove(call)
-            if self.broken:
+            if self.broken or self._bell is None:
                 return
             if not call.done:
                 self._loop.call_soon_threadsafe(call.abandon)
@@ -246,7 +332,7 @@ class Portal:
             for call in self._calls:
                 call.lose()
             self._changed.notify_all()
-        self._loop.close()
+        self._close_loop()
 
     def _run_elsewhere(self, call: _Call[T]) -> T:
         """Runs a call for a thread in which another loop runs."""
@@ -275,7 +361,7 @@ class Portal:
             if self._closing or self.broken:
                 return
             self._closing = True
-        if asyncio._get_running_loop() is self._loop:
+        if self._open and asyncio._get_running_loop() is self._loop:
             # From a signal handler, in the thread that drives: it must not wait for itself.
             threading.Thread(target=self._close, args=[last], daemon=True).start()
         else:
@@ -287,7 +373,8 @@ class Portal:
         finally:
             with self._changed:
                 self._changed.wait_for(lambda: self.broken or not self._driven)
-            self._loop.close()
+            if self._open and not self.broken:
+                self._close_loop()
 
     def leave_to_parent(self) -> None:
         """Makes the copy that a forked child has harmless: an epoll set is shared with the parent.
@@ -295,6 +382,13 @@ class Portal:
         Whatever the child takes out of it, at its exit at the latest, is taken out of
         an empty set of its own instead.
         """
+        # The parent's main thread may have been amid a call when another one forked.
+        if self._listening:
+            signal.set_wakeup_fd(-1)
+        if self._deferring:
+            _signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not self._open:
+            return
         epoll = getattr(select, "epoll", None)
         if epoll is not None and isinstance(self._selector, selectors.EpollSelector):
             with epoll() as own:

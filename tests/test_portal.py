@@ -10,9 +10,12 @@ import logging
 import os
 import random
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -174,6 +177,178 @@ def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: 
     assert cancelled == [True]
 
 
+# A signal that comes just before a thread waits does not end the waiting, and Python runs
+# its handler only afterwards. So it is with one that the system delivers to another thread.
+
+
+class Wait:
+    """A coroutine that waits, and says what ended it."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.end = ""
+
+    async def __call__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._loop.call_later(2, self._finish, "time")
+        self.begun.set()
+        try:
+            self.end = await self._ended
+        except asyncio.CancelledError:
+            self.end = "cancelled"
+            raise
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Ends it. A signal handler."""
+        self._loop.call_soon_threadsafe(self._finish, "handler")
+
+    def _finish(self, end: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(end)
+
+    def interrupt(self) -> None:
+        """Delivers SIGINT to the calling thread, which is not the main one."""
+        assert self.begun.wait(WAIT)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
+def test_ctrl_c_just_before_the_loop_waits_is_noticed_at_once(portal: Portal) -> None:
+    wait = Wait()
+    with ThreadPoolExecutor(1) as pool:
+        interrupting = pool.submit(wait.interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        interrupting.result(WAIT)
+    assert wait.end == "cancelled"
+
+
+def test_ctrl_c_just_before_a_carried_caller_waits_is_noticed_at_once(portal: Portal) -> None:
+    driving, may_end = threading.Event(), threading.Event()
+    wait = Wait()
+
+    async def drive() -> None:
+        driving.set()
+        while not wait.begun.is_set():  # noqa: ASYNC110 - set by the other coroutine
+            await asyncio.sleep(0.001)
+        wait.interrupt()
+        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.001)
+
+    with ThreadPoolExecutor(1) as pool:
+        driver = pool.submit(portal.run, drive)
+        assert driving.wait(WAIT)
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        may_end.set()
+        driver.result(WAIT)
+    assert wait.end == "cancelled"
+
+
+def test_a_handler_of_the_programs_own_runs_at_once_and_stays(portal: Portal) -> None:
+    wait = Wait()
+    previous = signal.signal(signal.SIGINT, wait.handle)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            interrupting = pool.submit(wait.interrupt)
+            portal.run(wait)
+            interrupting.result(WAIT)
+    finally:
+        assert signal.signal(signal.SIGINT, previous) == wait.handle
+    assert wait.end == "handler"
+
+
+def test_who_is_told_of_signals_is_told_during_a_call_and_after_it(portal: Portal) -> None:
+    async def ring() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    ear, button = socket.socketpair()
+    previous = signal.signal(signal.SIGUSR1, lambda *_: None)
+    with ear, button:
+        button.setblocking(False)
+        signal.set_wakeup_fd(button.fileno())
+        try:
+            portal.run(ring)
+        finally:
+            told = signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGUSR1, previous)
+        assert told == button.fileno()
+        assert ear.recv(10) == bytes([signal.SIGUSR1])
+    portal.run(nothing)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_ctrl_c_while_the_loop_is_made_leaves_nothing_half_made() -> None:
+    interrupted = []
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if code.co_name == "__init__" and code.co_filename.endswith("base_events.py"):
+            sys.setprofile(None)
+            interrupted.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def work() -> int:
+        return 7
+
+    sys.setprofile(interrupt)
+    try:
+        portal = Portal()
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(work)
+    finally:
+        sys.setprofile(None)
+    assert interrupted
+    assert portal.run(work) == 7
+    portal.close(nothing)
+
+
+def test_who_was_told_of_signals_and_left_is_no_obstacle(portal: Portal) -> None:
+    portal.run(nothing)  # whose loop would get the number of the closed socket
+    ear, button = socket.socketpair()
+    with ear, button:
+        button.setblocking(False)
+        signal.set_wakeup_fd(button.fileno())
+    portal.run(nothing)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_a_thread_forks_amid_a_call_gets_its_signals_itself(portal: Portal) -> None:
+    def fork() -> int:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                portal.leave_to_parent()
+                told = signal.set_wakeup_fd(-1)
+                handler = signal.getsignal(signal.SIGINT)
+                code = 0 if told == -1 and handler is signal.default_int_handler else 2
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    async def call() -> int:
+        return await asyncio.get_running_loop().run_in_executor(pool, fork)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert portal.run(call) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system does not list them")
+def test_a_closed_portal_keeps_no_files_open() -> None:
+    def count() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    before = count()
+    portal = Portal()
+    portal.run(nothing)
+    assert count() > before
+    portal.close(nothing)
+    assert count() == before
+
+
 def test_a_call_that_is_given_up_before_another_thread_begins_it_ends(portal: Portal) -> None:
     driving, may_end = threading.Event(), threading.Event()
 
@@ -265,9 +440,10 @@ def test_a_broken_portal_tells_of_it_once_and_logs_nothing(
         raise Alarm
 
     async def call() -> None:
-        await asyncio.wait_for(ring(), WAIT)  # in a task of its own, on some Pythons
+        await asyncio.ensure_future(ring())  # in a task of its own, as a connection is made
 
     portal = Portal()
+    portal.run(nothing)  # after which the loop has said what it logs at its start
     with caplog.at_level(logging.DEBUG):
         with pytest.raises(Alarm):
             portal.run(call)
