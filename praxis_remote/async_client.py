@@ -34,7 +34,7 @@ from .errors import (
     RemoteError,
     UnavailableError,
 )
-from .framing import DEFAULT_MAX_MESSAGE_SIZE, Segments
+from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
 from .stub import make_stub
@@ -144,7 +144,7 @@ class AsyncPolicyClient:
         """
         deadline = self._deadline(timeout)
         segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
-        message = await self._call(PREDICT, segments, deadline)
+        message = await self._call(PREDICT, segments, deadline, codec.find_data_in_response)
         try:
             return codec.decode_predict_response(message)
         except InvalidArgumentError as error:
@@ -260,9 +260,14 @@ class AsyncPolicyClient:
         return None if seconds is None else Deadline.after(seconds)
 
     async def _call(
-        self, method: Method, segments: Segments, deadline: Deadline | None
+        self,
+        method: Method,
+        segments: Segments,
+        deadline: Deadline | None,
+        find: Find | None = None,
     ) -> bytearray | memoryview:
-        return (await self._channel.call(method.path, segments, deadline=deadline)).message
+        response = await self._channel.call(method.path, segments, deadline=deadline, find=find)
+        return response.message
 
     def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         try:

@@ -11,7 +11,7 @@ import asyncio
 from .address import AnyAddress
 from .calls import Deadline, Headers
 from .errors import CallCancelledError, DeadlineExceededError, UnavailableError
-from .framing import Segments
+from .framing import Find, Segments
 from .http2 import ClientConnection, Response
 
 # A connection is given up after this long, so that the next call tries anew.
@@ -45,6 +45,7 @@ class Channel:
         *,
         deadline: Deadline | None = None,
         metadata: Headers = (),
+        find: Find | None = None,
     ) -> Response:
         """Sends a request and returns its response.
 
@@ -53,7 +54,7 @@ class Channel:
         """
         connection = await self._connect(deadline)
         return await connection.call(
-            path, segments, deadline=deadline, metadata=self._metadata + metadata
+            path, segments, deadline=deadline, metadata=self._metadata + metadata, find=find
         )
 
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:

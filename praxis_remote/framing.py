@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from .errors import (
@@ -25,6 +25,9 @@ from .memory import Allocate, allocate
 
 Segments: TypeAlias = Sequence[bytes | memoryview]
 """A message in pieces, each of bytes, so that large arrays need not be joined."""
+
+Find: TypeAlias = Callable[[bytes | memoryview], int]
+"""Returns a place in a message from its first bytes, of which there may be few."""
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 2**20
 """Bytes of a message, each way, on both ends, unless told otherwise."""
@@ -81,12 +84,16 @@ class MessageReader:
         limit: Bytes allowed, checked before the memory is taken.
         what: The message, for errors, such as ``"request"``.
         allocate: Where the memory of a large one comes from.
+        find: Returns the place in a message that shall be aligned, from its first bytes.
     """
 
-    def __init__(self, limit: int, what: str, allocate: Allocate = allocate) -> None:
+    def __init__(
+        self, limit: int, what: str, allocate: Allocate = allocate, find: Find | None = None
+    ) -> None:
         self._limit = limit
         self._what = what
         self._allocate = allocate
+        self._find = find
         self._prefix = bytearray()
         self._message: bytearray | memoryview = bytearray()
         self._filled = 0
@@ -104,7 +111,7 @@ class MessageReader:
             self._prefix += data[:missing]
             data = data[missing:]
             if len(self._prefix) == _PREFIX.size:
-                self._begin()
+                self._begin(data)
         if not len(data):
             return
         end = self._filled + len(data)
@@ -127,14 +134,17 @@ class MessageReader:
         """Takes the news that so many bytes were written there."""
         self._filled += size
 
-    def _begin(self) -> None:
+    def _begin(self, data: bytes | memoryview) -> None:
         flag, size = _PREFIX.unpack(self._prefix)
         if flag > 1:
             raise DecodeError(f"{self._what}: compressed flag {flag}; allowed: 0 and 1")
         if size > self._limit:
             raise MessageTooLargeError(self._what, size, self._limit)
         self._compressed = flag == 1
-        self._message = bytearray(size) if size < _LARGE else self._allocate(size)
+        if size < _LARGE:
+            self._message = bytearray(size)
+        else:
+            self._message = self._allocate(size, self._find(data) if self._find else 0)
 
     def end(self, encoding: str = "identity") -> bytearray | memoryview | None:
         """Returns the message, None if the stream ended without one.

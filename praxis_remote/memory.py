@@ -17,8 +17,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-Allocate: TypeAlias = Callable[[int], memoryview]
-"""Returns writable memory of so many bytes; what is in it is of no meaning."""
+Allocate: TypeAlias = Callable[[int, int], memoryview]
+"""Returns writable memory of so many bytes, of which the one at the given place is aligned.
+
+What is in it is of no meaning.
+"""
+
+# For every dtype that there is, and a processor's cache.
+_ALIGNMENT = 64
 
 # What is kept for later, in bytes, when other memory is needed, and in seconds.
 _MAX_SPARE = 16 * 2**20
@@ -28,23 +34,24 @@ _SPARE_SECONDS = 1.0
 _MAX_BLOCKS = 32
 
 
-def allocate(size: int) -> memoryview:
+def allocate(size: int, place: int = 0) -> memoryview:
     """Returns fresh memory."""
-    # numpy does not fill it with zeros, as bytearray does.
-    return np.empty(size, np.uint8).data
+    return _Block(size).view(size, place)
 
 
 class _Block:
     """A piece of memory, and whether it was used of late."""
 
     def __init__(self, size: int) -> None:
-        self._data = np.empty(size, np.uint8)
+        # numpy does not fill it with zeros, as bytearray does.
+        self._data = np.empty(size + _ALIGNMENT, np.uint8)
+        self._address: int = self._data.__array_interface__["data"][0]
         self.recent = True
 
     @property
     def size(self) -> int:
-        """Bytes that there are."""
-        return self._data.nbytes
+        """Bytes that it was made for."""
+        return self._data.nbytes - _ALIGNMENT
 
     @property
     def spare(self) -> bool:
@@ -52,10 +59,11 @@ class _Block:
         # What remains is this object's reference, and that of the call.
         return sys.getrefcount(self._data) == 2
 
-    def view(self, size: int) -> memoryview:
-        """Returns its first bytes."""
+    def view(self, size: int, place: int) -> memoryview:
+        """Returns so many of its bytes, of which the one at ``place`` is aligned."""
         self.recent = True
-        return self._data.data[:size]
+        start = -(self._address + place) % _ALIGNMENT
+        return self._data.data[start : start + size]
 
 
 class Pool:
@@ -70,10 +78,10 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def allocate(self, size: int) -> memoryview:
-        """Returns memory of so many bytes."""
+    def allocate(self, size: int, place: int = 0) -> memoryview:
+        """Returns memory of so many bytes, of which the one at ``place`` is aligned."""
         if self._closed:
-            return allocate(size)
+            return allocate(size, place)
         block = self._take(size)
         if block is None:
             self._drop_spare(_MAX_SPARE)
@@ -82,7 +90,7 @@ class Pool:
         del self._blocks[:-_MAX_BLOCKS]
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._sweep)
-        return block.view(size)
+        return block.view(size, place)
 
     def close(self) -> None:
         """Keeps nothing any more."""

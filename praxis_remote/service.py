@@ -77,6 +77,10 @@ class PolicyService:
                 f"no method {call.path!r}; this server has {', '.join(self._routes)}"
             )
 
+    def find(self, head: bytes | memoryview) -> int:
+        """Returns where the first tensor's data lies in a request that begins like this."""
+        return codec.find_data_in_request(head)
+
     async def respond(self, call: ServerCall) -> Segments:
         """Returns the response to a call.
 

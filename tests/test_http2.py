@@ -547,6 +547,9 @@ class Answers:
     async def respond(self, call: ServerCall) -> list[bytes]:
         return await self._answer(call)
 
+    def find(self, head: bytes | memoryview) -> int:
+        return 0
+
 
 def test_a_connection_that_comes_while_the_server_stops_ends_as_it_begins() -> None:
     from praxis_remote.http2.server import _ServerConnection

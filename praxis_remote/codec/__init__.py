@@ -26,6 +26,7 @@ from .decoder import (
     decode_predict_response,
 )
 from .encoder import encode_predict_request, encode_predict_response
+from .places import find_data_in_request, find_data_in_response
 from .tensors import LARGE_BYTES
 
 __all__ = [
@@ -39,4 +40,6 @@ __all__ = [
     "decode_predict_response",
     "encode_predict_request",
     "encode_predict_response",
+    "find_data_in_request",
+    "find_data_in_response",
 ]

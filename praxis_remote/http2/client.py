@@ -36,7 +36,7 @@ from ..errors import (
     RemoteError,
     UnavailableError,
 )
-from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
+from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
 from ..version import __version__
 from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
 from .headers import volatile
@@ -254,7 +254,13 @@ class ClientConnection(Owner):
         await self._protocol.lost.wait()
 
     async def call(
-        self, path: str, segments: Segments, *, deadline: Deadline | None, metadata: Headers
+        self,
+        path: str,
+        segments: Segments,
+        *,
+        deadline: Deadline | None,
+        metadata: Headers,
+        find: Find | None = None,
     ) -> Response:
         """Sends a request and returns its response.
 
@@ -263,6 +269,7 @@ class ClientConnection(Owner):
             segments: The request. They must not change until this returns.
             deadline: When to give up, if ever.
             metadata: Encoded already.
+            find: Returns the place in the response that shall be aligned.
 
         Raises:
             RemoteError: Whatever became of it, with the address.
@@ -270,7 +277,7 @@ class ClientConnection(Owner):
         headers = _request_headers(path, self._address.authority, metadata)
         pauses = iter(_REFUSAL_PAUSES)
         while True:
-            call = _ClientCall(MessageReader(self._max_message_size, "response"))
+            call = _ClientCall(MessageReader(self._max_message_size, "response", find=find))
             writer = MessageWriter(segments, self._max_message_size, "request")
             try:
                 return await self._try(call, writer, headers, deadline)

@@ -102,7 +102,7 @@ class ServerCall(Call):
         self._request = request
         self._stream = stream
         self._listener = listener
-        self._reader = MessageReader(listener.max_message_size, "request", listener.memory.allocate)
+        self._reader = listener.reader()
         self._error: RemoteError | None = None
         self._answer: Stepper[None] | None = None
         self._gone = False
@@ -273,6 +273,10 @@ class Service(typing.Protocol):
         """Returns the response's message, or raises `RemoteError`."""
         raise NotImplementedError
 
+    def find(self, head: bytes | memoryview) -> int:
+        """Returns the place in a request that shall be aligned, from its first bytes."""
+        raise NotImplementedError
+
 
 class _ServerConnection(Owner):
     def __init__(self, listener: Listener) -> None:
@@ -377,6 +381,12 @@ class Listener:
         if self._stopping:
             raise _stopping()
         self._service.check(call)
+
+    def reader(self) -> MessageReader:
+        """Returns what takes a request's message."""
+        return MessageReader(
+            self.max_message_size, "request", self.memory.allocate, self._service.find
+        )
 
     def forget(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
