@@ -166,8 +166,8 @@ class Scheduler:
         with self._counter_lock:
             self._unfinished += 1
         self._jobs.put(job)
-        if self.between_jobs is not None:
-            self.between_jobs.interrupt()
+        if (between_jobs := self.between_jobs) is not None:
+            between_jobs.interrupt()
 
     def _forget(self) -> None:
         with self._counter_lock:
@@ -178,12 +178,14 @@ class Scheduler:
             if job.claim():
                 begin = time.perf_counter()
                 job.work(self._clock)
-                if self.between_jobs is not None:
-                    self.between_jobs.done(time.perf_counter() - begin)
+                if (between_jobs := self.between_jobs) is not None:
+                    between_jobs.done(time.perf_counter() - begin)
             # Nothing of a job shall live on until the next one comes.
             del job
 
     def _next(self) -> _Job[Any] | None:
-        while self._jobs.empty() and self.between_jobs is not None and self.between_jobs.wait():
-            pass
+        # Another thread may take it away at any moment.
+        while self._jobs.empty() and (between_jobs := self.between_jobs) is not None:
+            if not between_jobs.wait():
+                break
         return self._jobs.get()

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from .loop import SharedEventLoop
@@ -66,7 +67,8 @@ class Shift:
                     self._watch()
                 else:
                     with self._driving:
-                        self._loop.run_forever()
+                        if not self._lent:
+                            self._loop.run_forever()
         finally:
             self._lent = False
             self._scheduler.between_jobs = None
@@ -96,7 +98,10 @@ class Shift:
             self._asleep = False
             if self._loop.is_running():
                 looks = looks + 1 if seen == self._drives else 0
-                self._asleep = looks >= _LOOKS_BEFORE_SLEEP and self._loop.is_running()
+                if looks >= _LOOKS_BEFORE_SLEEP:
+                    # In this order, the reverse of that in `_drive`: one sees the other.
+                    self._asleep = True
+                    self._asleep = seen == self._drives
             elif seen == self._drives and self._driving.acquire(blocking=False):
                 self._lent = False
                 self._driving.release()
@@ -118,7 +123,7 @@ class Shift:
             if self._quick_jobs < _QUICK_STREAK or self._ended:
                 return False
             self._lent = True
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._stop_loop()
         if self._driving.acquire(timeout=_LOOK_SECONDS):
             try:
                 self._drive()
@@ -142,6 +147,10 @@ class Shift:
         if self._loop.is_driven_here():
             self._loop.stop()
         elif self._lent:
+            self._stop_loop()
+
+    def _stop_loop(self) -> None:
+        with suppress(RuntimeError):  # it was closed at this moment
             self._loop.call_soon_threadsafe(self._loop.stop)
 
 

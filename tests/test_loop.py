@@ -24,6 +24,7 @@ class Driver:
 
     def __init__(self) -> None:
         self.loop = SharedEventLoop()
+        self.loop.set_debug(False)
         self.errors: list[BaseException] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context["exception"]))
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
