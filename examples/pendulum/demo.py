@@ -39,8 +39,9 @@ class DemoError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the demo and returns its exit code."""
-    # A terminated demo takes its server with it, as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminated demo takes its server with it, as an interrupted one does. Handed on as
+    # Ctrl-C, which the client lets wait until its own state is in order.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         _demonstrate(_arguments(argv))
     except KeyboardInterrupt:

@@ -346,6 +346,12 @@ class Listener:
         end = loop.time() + grace
         self._stopping = True
         if self._server is not None:
+            # What is accepted already gets its transport in the next turn, and its protocol
+            # in the one after. Once the server is closed, asyncio would leak it instead.
+            for sock in self._server.sockets:
+                loop.remove_reader(sock)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             self._server.close()
         self.end_calls(grace)
         await self._idle.wait()
