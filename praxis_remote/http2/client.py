@@ -278,8 +278,8 @@ class ClientConnection(Owner):
         pauses = iter(_REFUSAL_PAUSES)
         while True:
             call = _ClientCall(MessageReader(self._max_message_size, "response", find=find))
-            writer = MessageWriter(segments, self._max_message_size, "request")
             try:
+                writer = MessageWriter(segments, self._max_message_size, "request")
                 return await self._try(call, writer, headers, deadline)
             except RemoteError as error:
                 pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
