@@ -211,6 +211,7 @@ class PolicyServer:
                 self._begun = True
                 self._close()
             self._stopping = True
+            self._listener.refuse_calls()
             self._grace = max(0.0, float(grace))
             if self._loop is not None and self._stop_requested is not None:
                 self._loop.call_soon_threadsafe(self._stop_requested.set)

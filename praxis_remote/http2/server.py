@@ -336,6 +336,10 @@ class Listener:
         self.connections.add(connection)
         return connection.protocol
 
+    def refuse_calls(self) -> None:
+        """Takes no more calls from now on. May be called in any thread."""
+        self._stopping = True
+
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and closes when the running ones are done and sent.
 
@@ -344,7 +348,7 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
-        self._stopping = True
+        self.refuse_calls()
         if self._server is not None:
             # What is accepted already gets its transport in the next turn, and its protocol
             # in the one after. Once the server is closed, asyncio would leak it instead.
