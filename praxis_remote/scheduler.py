@@ -129,10 +129,16 @@ class Scheduler:
 
         def done(result: Any, error: BaseException | None) -> None:
             self._forget()
+            outcome = [result, error]
+            # The error's traceback will lead to this frame, and to what it called.
+            del result, error
             try:
-                back(delivery.deliver, result, error)
+                back(bring, outcome)
             except RuntimeError:
                 log.debug("the event loop was closed before a job ended")
+
+        def bring(outcome: list[Any]) -> None:
+            delivery.deliver(outcome.pop(0), outcome.pop())
 
         job = _Job(function, deadline, done)
         # What awaited is kept by what was cancelled, this frame as well.

@@ -130,6 +130,8 @@ class Delivery(Generic[T]):
         """
         if not self._done:
             self._value, self._error, self._done = value, error, True
+            # The error's traceback leads to this frame as well.
+            del value, error
             if self._waiter is not None:
                 self._waiter(self)
 

@@ -95,3 +95,18 @@ def test_a_loop_that_was_busy_finds_a_restarted_server() -> None:
         await client.close()
 
     asyncio.run(main())
+
+
+def test_it_works_and_closes_on_another_kind_of_loop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    handler = RecordingHandler()
+
+    async def main(server: PolicyServer) -> int:
+        async with AsyncPolicyClient(server.host, server.port, timeout=30) as client:
+            calls = [client.predict_action([{"image": np.zeros(300_000)}]) for _ in range(5)]
+            return len(await asyncio.gather(*calls))
+
+    with PolicyServer(handler, port=0) as server:
+        loop = uvloop.new_event_loop()
+        assert loop.run_until_complete(main(server)) == 5
+        loop.close()

@@ -678,6 +678,6 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         flushed = not self.connection.unsent()
         self.processor.close(reason, patience)
         if sock is not None and flushed:
-            with suppress(OSError):
+            with suppress(OSError, TypeError):  # uvloop's sockets refuse
                 # A forked child may hold the socket: closing it here ends nothing.
                 sock.shutdown(socket.SHUT_WR)
