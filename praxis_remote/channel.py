@@ -74,7 +74,7 @@ class Channel:
             raise DeadlineExceededError(
                 "the timeout passed before a connection was made", str(self.address)
             )
-        if task.cancelled():
+        if task.cancelled() or self._closed:
             raise CallCancelledError("the client was closed", str(self.address))
         return task.result()
 
@@ -114,5 +114,6 @@ class Channel:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        elif not task.cancelled() and task.exception() is None:
+        if not task.cancelled() and task.exception() is None:
+            # Connected already, or at the moment when it was cancelled.
             await task.result().close()

@@ -63,6 +63,12 @@ class Policy:
         return f"{self.kwargs} on {len(threads)} thread, main: {main}"
 
 
+class Wandering(Policy):
+    def __init__(self):
+        super().__init__()
+        os.chdir("/")
+
+
 class Slow(Policy):
     def __init__(self, gate):
         super().__init__()
@@ -162,7 +168,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[Process] = []
 
     def start(*words: str, **options: Any) -> Process:
-        processes.append(Process(*words, cwd=tmp_path, **options))
+        processes.append(Process(*words, **{"cwd": tmp_path, **options}))
         return processes[-1]
 
     yield start

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from praxis_remote import AsyncPolicyClient
 from praxis_remote import channel as channel_module
 from praxis_remote.address import Address
 from praxis_remote.calls import HEALTH_CHECK, Deadline
@@ -143,3 +146,26 @@ def test_a_failed_attempt_is_followed_by_a_new_one() -> None:
         await channel.close()
 
     asyncio.run(main())
+
+
+def test_a_client_that_is_closed_while_it_connects_leaves_nothing_to_complain(host: str) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def close_after(server: PolicyServer, turns: int) -> None:
+        client = AsyncPolicyClient(server.host, server.port, timeout=WAIT)
+        call = asyncio.ensure_future(client.health_check())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await client.close()
+        with suppress(CallCancelledError):
+            await call
+
+    async def main(server: PolicyServer) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        for turns in range(20):
+            await close_after(server, turns)
+            gc.collect()
+
+    with PolicyServer(RecordingHandler(), host=host, port=0) as server:
+        asyncio.run(main(server))
+    assert complaints == []

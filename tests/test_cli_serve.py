@@ -217,6 +217,19 @@ def test_a_unix_socket_is_served_and_its_file_goes_with_the_process(
     assert not path.exists()
 
 
+def test_a_unix_socket_stays_in_its_folder_though_the_policy_goes_to_another(
+    start: Start, socket_folder: Path
+) -> None:
+    (socket_folder / "policies.py").write_text(POLICIES)
+    process = start("serve", "policies:Wandering", "--host", "unix:policy.sock", cwd=socket_folder)
+    with process.client() as client:
+        assert client.health_check()[0]
+        assert Path(client.address.removeprefix("unix:")).samefile(socket_folder / "policy.sock")
+    process.send(signal.SIGTERM)
+    assert process.end() == 0
+    assert not (socket_folder / "policy.sock").exists()
+
+
 @pytest.mark.usefixtures("here")
 def test_a_path_that_cannot_be_listened_on_is_told_with_what_to_do(
     capsys: pytest.CaptureFixture[str], socket_folder: Path

@@ -126,6 +126,7 @@ def _make_server(
         address = check_address(arguments.host, arguments.port, lowest_port=0)
     except InvalidValueError as error:
         raise UsageError(error.details()) from error
+    address = _wherever_from(address)
     # Loading may take minutes, after which is no time to learn that the port is taken.
     _check_can_listen(address)
     handler = _load_on(scheduler, arguments.target, kwargs)
@@ -138,6 +139,15 @@ def _make_server(
             scheduler=scheduler,
         )
     return server, type(handler).__name__
+
+
+def _wherever_from(address: AnyAddress) -> AnyAddress:
+    """Returns the address as it is from every folder: a policy may change the current one."""
+    if isinstance(address, UnixAddress):
+        # From here it may be short enough, where from everywhere it is not.
+        with suppress(InvalidValueError):
+            return check_address(f"unix:{Path(address.path).absolute()}", 0, lowest_port=0)
+    return address
 
 
 def _check_can_listen(address: AnyAddress) -> None:

@@ -194,6 +194,10 @@ class ClientConnection(Owner):
                 "is the server running?",
                 str(address),
             ) from error
+        except asyncio.CancelledError:
+            # What is connected already tells of its end later, when nobody listens.
+            self._greeted.cancel()
+            raise
         timer = loop.call_later(
             _HANDSHAKE_TIMEOUT,
             self._protocol.close,

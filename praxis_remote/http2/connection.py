@@ -318,6 +318,13 @@ class Connection(grpclib_protocol.Connection):
             return 0
         return self._transport.get_write_buffer_size() + sum(map(len, self._backlog))
 
+    def end_if_flushed(self) -> None:
+        """Ends the sending for whoever holds the socket: a forked child may, after it is closed."""
+        if self._socket is not None and not self.unsent():
+            with suppress(OSError):
+                # Not by the transport's own, which uvloop lets nobody shut down.
+                self._socket.shutdown(socket.SHUT_WR)
+
     @override
     def close(self) -> None:
         """Closes, after what was to be sent."""
@@ -673,11 +680,5 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             return
         if self.connection.is_closing():
             return
-        transport = self.connection.transport
-        sock = transport.get_extra_info("socket")
-        flushed = not self.connection.unsent()
+        self.connection.end_if_flushed()
         self.processor.close(reason, patience)
-        if sock is not None and flushed:
-            with suppress(OSError, TypeError):  # uvloop's sockets refuse
-                # A forked child may hold the socket: closing it here ends nothing.
-                sock.shutdown(socket.SHUT_WR)
