@@ -76,6 +76,9 @@ class Channel:
             )
         if task.cancelled() or self._closed:
             raise CallCancelledError("the client was closed", str(self.address))
+        if task.exception() is not None and task is self._connecting:
+            # Its traceback will lead to this call, and to all that is to be sent.
+            self._connecting = None
         return task.result()
 
     def _attempt(self) -> asyncio.Task[ClientConnection]:

@@ -63,6 +63,9 @@ _PIECE_SIZE = 64 * 1024
 # Linux's default takes a fifth of a megabyte at a time. The system cuts this to its limit.
 _UNIX_SEND_BUFFER = 4 * 2**20
 
+# Reads at a time, so that no peer holds the loop.
+_MAX_READS = 64
+
 # What a connection gets to flush its last frames when it is closed.
 CLOSE_TIMEOUT = 1.0
 
@@ -608,7 +611,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             return
         try:
             self._receiver.received(nbytes)
-            while self._receiver.amid and nbytes:
+            for _ in range(_MAX_READS):
+                if not (self._receiver.amid and nbytes):
+                    break
                 # Without a turn of the loop for each piece.
                 nbytes = self.connection.receive_into(self._receiver.buffer())
                 self._receiver.received(nbytes)
