@@ -565,11 +565,11 @@ def test_an_interim_response_cannot_be_the_last_word(ours: Pair) -> None:
 
 
 def test_trailers_end_the_stream_whoever_sends_them(ours: Pair) -> None:
-    with pytest.raises(ProtocolError, match="(?i)trailers"):
+    with pytest.raises(ProtocolError, match=r"(?i)trailers"):
         arrive(ours, (HEADERS, 1, "response", False), (HEADERS, 1, "trailers", False))
     server = ours.ends["server"].h2
     server.send_headers(1, BLOCKS["response"])
-    with pytest.raises(ProtocolError, match="(?i)trailers"):
+    with pytest.raises(ProtocolError, match=r"(?i)trailers"):
         server.send_headers(1, BLOCKS["trailers"])
 
 
