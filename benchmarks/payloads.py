@@ -124,8 +124,9 @@ def _random() -> np.random.Generator:
 _FIXED: dict[str, Callable[[], Payload]] = {
     "state": lambda: _answered([_state()]),
     "2x224": lambda: _answered([_cameras(2, 224)]),
-    "16x2x224": lambda: _answered([_cameras(2, 224)] * 16),
-    "60MB": lambda: _answered([_cameras(1, 1024)] * LARGE_IMAGES),
+    # Each image in memory of its own, as cameras have them.
+    "16x2x224": lambda: _answered([_cameras(2, 224) for _ in range(16)]),
+    "60MB": lambda: _answered([_cameras(1, 1024) for _ in range(LARGE_IMAGES)]),
     "actions": lambda: _answered([_state()] * 16, 16, 50, 32),
     "actions-10MB": lambda: _answered([_state()] * 16, 50, 50, 1000),
 }
