@@ -60,11 +60,16 @@ class _Job(Generic[T]):
         if self.deadline is not None and self.deadline.remaining(clock) <= 0:
             self.done(None, DeadlineExceededError("the deadline passed in the queue"))
             return
+        function = self.function
+        # Let go of before anybody is told: what comes next shall find the memory free.
+        del self.function
         try:
-            result = self.function()
+            result = function()
         except BaseException as error:  # a policy may raise anything, SystemExit included
+            del function
             self.done(None, error)
         else:
+            del function
             self.done(result, None)
 
 

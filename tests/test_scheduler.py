@@ -7,14 +7,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from praxis_remote.calls import Deadline
 from praxis_remote.errors import DeadlineExceededError
-from praxis_remote.scheduler import Scheduler
+from praxis_remote.scheduler import Scheduler, _Job
 
 
 class Clock:
@@ -200,3 +201,31 @@ def test_jobs_that_were_handed_over_before_it_is_closed_still_run() -> None:
     scheduler.close()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_job_held_is_free_when_its_end_is_told(fails: bool) -> None:
+    class Request:
+        """Something large."""
+
+    def function() -> Callable[[], None]:
+        request = Request()
+        held.append(weakref.ref(request))
+
+        def work() -> None:
+            assert isinstance(request, Request)
+            if fails:
+                raise ValueError
+
+        return work
+
+    held: list[weakref.ref[Request]] = []
+    found: list[object] = []
+
+    def done(_: None, error: BaseException | None) -> None:
+        if error is not None:
+            error.__traceback__ = None
+        found.append(held[0]())
+
+    _Job(function(), None, done).work(time.monotonic)
+    assert found == [None]
