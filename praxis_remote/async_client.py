@@ -46,6 +46,7 @@ __all__ = ["AsyncPolicyClient"]
 # How long one try of wait_ready may take, and the pauses between tries.
 _READY_ATTEMPT = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_SHORTEST = 1e-3
 
 
 class AsyncPolicyClient:
@@ -234,7 +235,8 @@ class AsyncPolicyClient:
         """
         limit = check_timeout(timeout)
         deadline = None if limit is None else Deadline.after(limit)
-        pause, last = _FIRST_PAUSE, "no try was made"
+        pause = _FIRST_PAUSE
+        last: str | None = None
         while deadline is None or deadline.remaining() > 0:
             try:
                 ready, info = await self.health_check(
@@ -243,12 +245,17 @@ class AsyncPolicyClient:
                 if ready:
                     return info
                 last = "the server says that it is not ready"
-            except (UnavailableError, DeadlineExceededError) as error:
+            except UnavailableError as error:
                 last = error.details()
+            except DeadlineExceededError as error:
+                # One that ends with the waiting was too short to tell more than those before.
+                if last is None or _remaining(deadline) > _SHORTEST:
+                    last = error.details()
             await asyncio.sleep(min(pause, _remaining(deadline)))
             pause = min(2 * pause, _LONGEST_PAUSE)
         raise DeadlineExceededError(
-            f"the server was not ready within {limit:g} s; last: {last}", self.address
+            f"the server was not ready within {limit:g} s; last: {last or 'no try was made'}",
+            self.address,
         )
 
     async def close(self) -> None:
@@ -298,4 +305,4 @@ class AsyncPolicyClient:
 
 def _remaining(deadline: Deadline | None) -> float:
     """Seconds that are left, never quite none, so that they are a valid timeout."""
-    return float("inf") if deadline is None else max(1e-3, deadline.remaining())
+    return float("inf") if deadline is None else max(_SHORTEST, deadline.remaining())
