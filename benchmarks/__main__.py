@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks import plot, readme, tables
+from benchmarks.options import positive_number
 from benchmarks.pairs import PAIRS
 from benchmarks.plan import plan
 from benchmarks.process import PeerError
@@ -69,9 +70,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=5, help="times that everybody is measured")
+    parser.add_argument(
+        "--rounds", type=positive_number, default=5, help="times that everybody is measured"
+    )
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, help="only these")
-    parser.add_argument("--payloads", nargs="+", metavar="NAME", help="only these, such as state")
+    parser.add_argument(
+        "--payloads",
+        nargs="+",
+        metavar="NAME",
+        choices=plan().payloads,
+        help="only these, such as state",
+    )
     parser.add_argument("--quick", action="store_true", help="a few calls each: does it run?")
     parser.add_argument("--output", type=Path, help="a folder for JSON and plot of this run")
     return parser.parse_args(arguments)

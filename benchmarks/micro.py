@@ -22,6 +22,7 @@ import hpack
 from h2.frame_buffer import FrameBuffer
 from hyperframe.frame import DataFrame
 
+from benchmarks.options import positive_number
 from benchmarks.payloads import payload
 from benchmarks.tables import number, table
 from praxis_remote import codec, serialization, wire
@@ -268,14 +269,18 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=5, help="times that all is measured")
+    parser.add_argument(
+        "--rounds", type=positive_number, default=5, help="times that all is measured"
+    )
     parser.add_argument("--seconds", type=float, default=0.05, help="for each round of each")
     parser.add_argument("--only", default="", help="a part of the names, such as decode")
     options = parser.parse_args(arguments)
+    chosen = [case for case in cases() if options.only in case.name]
+    if not chosen:
+        names = "\n  ".join(case.name for case in cases())
+        parser.error(f"--only: {options.only!r} is part of no name; there are\n  {names}")
     rows = []
-    for case in cases():
-        if options.only not in case.name:
-            continue
+    for case in chosen:
         found = measure(list(case.variants.values()), options.rounds, options.seconds)
         for name, microseconds in zip(case.variants, found, strict=True):
             times = f"{microseconds / found[0]:.2f}"

@@ -64,10 +64,23 @@ def arrays(batch: Sequence[Observation]) -> list[npt.NDArray[Any]]:
 
 def payload(name: str) -> Payload:
     """Returns the payload of a name in `TITLES`, or of a kind and a number, as in ``keys-200``."""
-    if name in _FIXED:
+    if check_name(name) in _FIXED:
         return _FIXED[name]()
     kind, _, number = name.partition("-")
     return _SCALED[kind](int(number))
+
+
+def check_name(name: str) -> str:
+    """Returns the name if it is one of a payload.
+
+    Raises:
+        ValueError: It is none.
+    """
+    kind, _, number = name.partition("-")
+    if name in _FIXED or (kind in _SCALED and number.isdecimal()):
+        return name
+    scaled = ", ".join(f"{kind}-N" for kind in _SCALED)
+    raise ValueError(f"{name!r} is no payload; there are {', '.join(_FIXED)}, {scaled}")
 
 
 def digest(batch: Sequence[Observation]) -> list[str]:

@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.options import payload_name, positive_number
 from benchmarks.pairs import PAIRS, Pair, Running
 from benchmarks.peers.client import Limit
 from benchmarks.tables import table
@@ -97,9 +98,15 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--payload", default="2x224", help="what to send, such as state")
+    parser.add_argument(
+        "--payload",
+        default="2x224",
+        metavar="NAME",
+        type=payload_name,
+        help="what to send, such as state",
+    )
     parser.add_argument("--pair", default="this", choices=PAIRS, help="who calls whom")
-    parser.add_argument("--seconds", type=int, default=5, help="how long")
+    parser.add_argument("--seconds", type=positive_number, default=5, help="how long")
     parser.add_argument("--waits", action="store_true", help="also system calls and waits")
     parser.add_argument("--top", type=int, default=25, help="functions of each side to print")
     options = parser.parse_args(arguments)

@@ -16,10 +16,30 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Generic, TypeVar
 
+from typing_extensions import override
+
 T = TypeVar("T")
 
 
-class Stepper(Generic[T]):
+class _Outcome(Generic[T]):
+    """What something came to: a value or an error."""
+
+    def __init__(self) -> None:
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def result(self) -> T:
+        """Returns the value, or raises the error, once."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                # Its traceback leads back here, and to all that the callers hold: messages.
+                self._error = None
+        return self._value  # type: ignore[return-value]  # without an error it is the result
+
+
+class Stepper(_Outcome[T]):
     """A coroutine and how far it has come.
 
     Args:
@@ -31,13 +51,12 @@ class Stepper(Generic[T]):
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], due: Callable[[], None]) -> None:
+        super().__init__()
         self._coroutine: Coroutine[Any, Any, T] | None = coroutine
         self._due: Callable[[], None] | None = due
         self._awaited: asyncio.Future[Any] | Delivery[Any] | None = None
         self._cancelled = False
         self._stepping = False
-        self._value: T | None = None
-        self._error: BaseException | None = None
         self.done = False
 
     def step(self) -> None:
@@ -97,18 +116,8 @@ class Stepper(Generic[T]):
             assert self._due is not None
             self._due()
 
-    def result(self) -> T:
-        """Returns what the coroutine returned, or raises what it raised, once."""
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                # Its traceback leads back here, and to all that the callers hold: messages.
-                self._error = None
-        return self._value  # type: ignore[return-value]  # without an error it is the result
 
-
-class Delivery(Generic[T]):
+class Delivery(_Outcome[T]):
     """A value to come, for one coroutine, which goes on in the very call that brings it.
 
     A future would have it wait for a turn of the loop. Tasks may await it as well.
@@ -117,11 +126,10 @@ class Delivery(Generic[T]):
     _asyncio_future_blocking = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._loop = loop
         self._waiter: Callable[[Any], object] | None = None
         self._done = self._cancelled = False
-        self._value: T | None = None
-        self._error: BaseException | None = None
 
     def deliver(self, value: T | None, error: BaseException | None = None) -> None:
         """Brings the value, or the error. Nothing happens if nobody wants it any more.
@@ -163,14 +171,9 @@ class Delivery(Generic[T]):
             self._loop.call_soon(self._waiter, self)
         return True
 
+    @override
     def result(self) -> T:
         """Returns the value, or raises the error, once."""
         if self._cancelled:
             raise asyncio.CancelledError
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                # Its traceback leads back here, and to all that the callers hold: messages.
-                self._error = None
-        return self._value  # type: ignore[return-value]  # without an error it is the result
+        return super().result()

@@ -533,3 +533,24 @@ def test_a_profile_has_both_sides() -> None:
     assert list(found) == ["client", "server"]
     for stacks in found.values():
         assert any("praxis_remote" in stack for stack in stacks)
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "text"),
+    [
+        (command.main, ["--rounds", "0"], "--rounds: 0 is not positive"),
+        (command.main, ["--payloads", "bogus"], "--payloads: invalid choice: 'bogus'"),
+        (micro.main, ["--only", "bogus"], "--only: 'bogus' is part of no name"),
+        (profiling.main, ["--payload", "bogus"], "--payload: 'bogus' is no payload; there are"),
+        (profiling.main, ["--seconds", "0"], "--seconds: 0 is not positive"),
+    ],
+)
+def test_a_wrong_option_is_named_before_anything_is_measured(
+    run: Callable[[list[str]], None],
+    arguments: list[str],
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run(arguments)
+    assert text in capsys.readouterr().err

@@ -16,9 +16,6 @@ from ..wire import Buffer
 from .fields import UNUSUAL, read_size
 from .tags import ACTION, DATA, OBSERVATIONS, TENSOR, TENSOR_KEY, TENSORS
 
-# More than keys and sizes take.
-HEAD_BYTES = 256
-
 _INSIDE_REQUEST = (OBSERVATIONS, TENSORS, TENSOR)
 _INSIDE_RESPONSE = (ACTION,)
 

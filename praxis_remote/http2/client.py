@@ -107,11 +107,11 @@ class _ClientCall(Call):
     def receive_end(self) -> None:
         if self._settled is None:
             try:
-                self._settle(self._response())
+                self._settle(self._read_response())
             except RemoteError as error:
                 self.fail(error)
 
-    def _response(self) -> Response:
+    def _read_response(self) -> Response:
         if self._encoding is None:
             raise BadResponseError("the stream ended without a response")
         check_status(self._trailers)
@@ -133,15 +133,8 @@ class _ClientCall(Call):
             self._reader.clear()
         self.wake()
 
-    def raise_if_failed(self) -> None:
-        """Raises what became of a call that was to be sent."""
-        if isinstance(self._settled, RemoteError):
-            raise self._settled
-
-    async def result(self) -> Response:
-        """Returns the response, or raises what became of the call."""
-        while self._settled is None:
-            await self.pause()
+    def response(self) -> Response | None:
+        """Returns the response if it is here, or raises what became of the call instead."""
         if isinstance(self._settled, RemoteError):
             try:
                 raise self._settled
@@ -149,6 +142,12 @@ class _ClientCall(Call):
                 # Its traceback leads back here, and to the request.
                 self._settled = _TOLD
         return self._settled
+
+    async def result(self) -> Response:
+        """Waits for the response and returns it, or raises what became of the call."""
+        while (response := self.response()) is None:
+            await self.pause()
+        return response
 
 
 def _blame_server(error: RemoteError) -> RemoteError:
@@ -296,8 +295,8 @@ class ClientConnection(Owner):
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
         if deadline is None:
-            return await self._run(call, writer, headers)
-        seconds = deadline.remaining()
+            return await self._run(call, writer, headers, None)
+        seconds = max(0.0, deadline.remaining())
 
         def expire() -> None:
             call.fail(_expired(seconds))
@@ -305,14 +304,15 @@ class ClientConnection(Owner):
         deadlines = self._protocol.processor.deadlines
         deadlines.add(deadline, expire)
         try:
-            timeout = volatile("grpc-timeout", encode_timeout(seconds))
-            return await self._run(call, writer, (*headers, timeout))
+            return await self._run(call, writer, headers, deadline)
         finally:
             deadlines.remove(expire)
 
-    async def _run(self, call: _ClientCall, writer: MessageWriter, headers: Headers) -> Response:
+    async def _run(
+        self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
+    ) -> Response:
         try:
-            while (stream := self._open_stream(call, headers)) is None:
+            while (stream := self._open_stream(call, headers, deadline)) is None:
                 await self._wait_turn(call)
         except BaseException:
             # Its turn may have come at the moment when it was given up.
@@ -334,12 +334,17 @@ class ClientConnection(Owner):
             self._queue[0].wake()
         self._close_if_left()
 
-    def _open_stream(self, call: _ClientCall, headers: Headers) -> Stream | None:
+    def _open_stream(
+        self, call: _ClientCall, headers: Headers, deadline: Deadline | None
+    ) -> Stream | None:
         """Opens a stream, if the server allows one more."""
-        call.raise_if_failed()
+        call.response()  # which cannot be here yet, but an error may
         if not self.usable:
             raise UnavailableError("the connection takes no more calls")
         h2 = self._protocol.connection.h2
+        if deadline is not None:
+            # What is left when the call leaves; it may have waited for its turn.
+            headers = (*headers, volatile("grpc-timeout", encode_timeout(deadline.remaining())))
         try:
             stream_id = h2.get_next_available_stream_id()
             h2.send_headers(stream_id, headers)

@@ -56,9 +56,8 @@ _DEFAULT_WINDOW = 65535
 
 # Below this size one joined write costs less than segments.
 _SCATTER_SIZE = 16 * 1024
-# What one sendmsg takes on every system, and what is copied when the socket is full.
+# What one sendmsg takes on every system.
 _MAX_SEGMENTS = 1024
-_PIECE_SIZE = 64 * 1024
 
 # Linux's default takes a fifth of a megabyte at a time. The system cuts this to its limit.
 _UNIX_SEND_BUFFER = 4 * 2**20
