@@ -10,11 +10,9 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
-
+from benchmarks.closing import Closing
 from benchmarks.figures import ratio
 from benchmarks.pairs import PAIRS, Pair, Running
 from benchmarks.rounds import Progress
@@ -88,7 +86,7 @@ def _ratio(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any
     return {}
 
 
-class Crowd:
+class Crowd(Closing):
     """A server, and callers that are ready to begin together."""
 
     def __init__(self, pair: Pair, mode: str, callers: int) -> None:
@@ -117,14 +115,3 @@ class Crowd:
     def close(self) -> None:
         """Ends all processes."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -10,10 +10,8 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 
-from typing_extensions import Self
-
+from benchmarks.closing import Closing
 from benchmarks.process import PeerError, Process
 from tools.environments import venv_with
 
@@ -92,7 +90,7 @@ if sys.version_info < (3, 13):
     PAIRS["openpi"] = Pair("openpi-client", OPENPI, OPENPI)
 
 
-class Running:
+class Running(Closing):
     """The two processes of a pair, connected."""
 
     def __init__(self, pair: Pair) -> None:
@@ -121,17 +119,6 @@ class Running:
         """Ends both."""
         self.client.close()
         self.server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def compare(payload: str, sent: list[str], seen: list[str] | None) -> None:

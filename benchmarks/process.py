@@ -10,10 +10,9 @@ import json
 import select
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
+from benchmarks.closing import Closing
 
 RUN = Path(__file__).with_name("peers") / "run.py"
 
@@ -25,7 +24,7 @@ class PeerError(Exception):
     """A peer did something other than answer."""
 
 
-class Process:
+class Process(Closing):
     """A peer that takes orders and answers them, one at a time.
 
     Args:
@@ -93,14 +92,3 @@ class Process:
                 self._process.wait(5)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
