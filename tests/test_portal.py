@@ -13,10 +13,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,29 @@ WAIT = 30.0
 
 async def nothing() -> None:
     """The last coroutine of a portal that has nothing to close."""
+
+
+@contextmanager
+def driven_by_another_thread(
+    portal: Portal, first: Callable[[], Coroutine[Any, Any, None]] = nothing
+) -> Iterator[None]:
+    """Has another thread drive the loop, at first with something to do of its own."""
+    driving, may_end = threading.Event(), threading.Event()
+
+    async def drive() -> None:
+        driving.set()
+        await first()
+        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.001)
+
+    with ThreadPoolExecutor(1) as pool:
+        driver = pool.submit(portal.run, drive)
+        assert driving.wait(WAIT)
+        try:
+            yield
+        finally:
+            may_end.set()
+        driver.result(WAIT)
 
 
 @pytest.fixture
@@ -151,13 +176,7 @@ def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> N
 
 
 def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: Portal) -> None:
-    driving, may_end = threading.Event(), threading.Event()
     cancelled = []
-
-    async def drive() -> None:
-        driving.set()
-        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
-            await asyncio.sleep(0.001)
 
     async def wait() -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -167,13 +186,8 @@ def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: 
             cancelled.append(True)
             raise
 
-    with ThreadPoolExecutor(1) as pool:
-        driver = pool.submit(portal.run, drive)
-        assert driving.wait(WAIT)
-        with pytest.raises(KeyboardInterrupt):
-            portal.run(wait)
-        may_end.set()
-        driver.result(WAIT)
+    with driven_by_another_thread(portal), pytest.raises(KeyboardInterrupt):
+        portal.run(wait)
     assert cancelled == [True]
 
 
@@ -224,24 +238,15 @@ def test_ctrl_c_just_before_the_loop_waits_is_noticed_at_once(portal: Portal) ->
 
 
 def test_ctrl_c_just_before_a_carried_caller_waits_is_noticed_at_once(portal: Portal) -> None:
-    driving, may_end = threading.Event(), threading.Event()
     wait = Wait()
 
-    async def drive() -> None:
-        driving.set()
+    async def interrupt() -> None:
         while not wait.begun.is_set():  # noqa: ASYNC110 - set by the other coroutine
             await asyncio.sleep(0.001)
         wait.interrupt()
-        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
-            await asyncio.sleep(0.001)
 
-    with ThreadPoolExecutor(1) as pool:
-        driver = pool.submit(portal.run, drive)
-        assert driving.wait(WAIT)
-        with pytest.raises(KeyboardInterrupt):
-            portal.run(wait)
-        may_end.set()
-        driver.result(WAIT)
+    with driven_by_another_thread(portal, interrupt), pytest.raises(KeyboardInterrupt):
+        portal.run(wait)
     assert wait.end == "cancelled"
 
 
@@ -350,25 +355,14 @@ def test_a_closed_portal_keeps_no_files_open() -> None:
 
 
 def test_a_call_that_is_given_up_before_another_thread_begins_it_ends(portal: Portal) -> None:
-    driving, may_end = threading.Event(), threading.Event()
-
-    async def drive() -> None:
-        driving.set()
-        while not may_end.is_set():  # noqa: ASYNC110 - set by a thread
-            await asyncio.sleep(0.001)
-
     async def never() -> None:
         await asyncio.Event().wait()
 
-    with ThreadPoolExecutor(1) as pool:
-        driver = pool.submit(portal.run, drive)
-        assert driving.wait(WAIT)
+    with driven_by_another_thread(portal):
         call = _Call(never)
         portal._loop.call_soon_threadsafe(call.abandon)  # as Ctrl-C does, a moment too early
         with pytest.raises(CallCancelledError):
             portal._run(call)
-        may_end.set()
-        driver.result(WAIT)
 
 
 def test_a_signal_handler_may_close_the_portal_that_its_thread_drives() -> None:
