@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -339,3 +340,16 @@ def test_observations_without_keys_count_as_items_too() -> None:
     assert decoder._read_request(message, 3).observations == [{}] * 3
     with pytest.raises(CostlyError):
         decoder._read_request(message, 2)
+
+
+def test_a_small_array_that_is_kept_does_not_keep_its_message() -> None:
+    sent = {"image": np.zeros((200, 200, 3), np.uint8), "state": np.arange(8.0)}
+    memory = np.frombuffer(b"".join(codec.encode_predict_request([sent])), np.uint8).copy()
+    message = weakref.ref(memory)
+    (observation,) = codec.decode_predict_request(memory.data).observations
+    del memory
+    assert message() is not None  # the image is a view of it
+    state = observation["state"]
+    del observation
+    assert message() is None
+    assert np.array_equal(state, sent["state"])
