@@ -29,6 +29,9 @@ Segments: TypeAlias = Sequence[bytes | memoryview]
 Find: TypeAlias = Callable[[bytes | memoryview], int]
 """Returns a place in a message from its first bytes, of which there may be few."""
 
+Reserve: TypeAlias = Callable[[int], None]
+"""Takes note of bytes that are about to be taken, or raises `RemoteError`."""
+
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 2**20
 """Bytes of a message, each way, on both ends, unless told otherwise."""
 
@@ -58,7 +61,7 @@ class MessageWriter:
         self._segments += [memoryview(segment) for segment in segments if len(segment)]
         self._index = 0
         self._offset = 0
-        self.remaining = size + _PREFIX.size
+        self.size = self.remaining = size + _PREFIX.size
 
     def take(self, size: int) -> list[memoryview]:
         """Returns the next ``size`` bytes, or what is left, in parts that are not joined."""
@@ -85,19 +88,29 @@ class MessageReader:
         what: The message, for errors, such as ``"request"``.
         allocate: Where the memory of a large one comes from.
         find: Returns the place in a message that shall be aligned, from its first bytes.
+        reserve: Told of a message's size before its memory is taken; may raise.
+
+    Attributes:
+        compressed: Whether `end` has to decompress it, which may take long.
     """
 
     def __init__(
-        self, limit: int, what: str, allocate: Allocate = allocate, find: Find | None = None
+        self,
+        limit: int,
+        what: str,
+        allocate: Allocate = allocate,
+        find: Find | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self._limit = limit
         self._what = what
         self._allocate = allocate
         self._find = find
+        self._reserve = reserve
         self._prefix = bytearray()
         self._message: bytearray | memoryview = bytearray()
         self._filled = 0
-        self._compressed = False
+        self.compressed = False
 
     def feed(self, data: bytes | memoryview) -> None:
         """Takes the next chunk.
@@ -140,7 +153,9 @@ class MessageReader:
             raise DecodeError(f"{self._what}: compressed flag {flag}; allowed: 0 and 1")
         if size > self._limit:
             raise MessageTooLargeError(self._what, size, self._limit)
-        self._compressed = flag == 1
+        if self._reserve is not None:
+            self._reserve(size)
+        self.compressed = flag == 1
         if size < _LARGE:
             self._message = bytearray(size)
         else:
@@ -168,7 +183,11 @@ class MessageReader:
             raise DecodeError(
                 f"the {self._what} ended early: {self._filled} of {len(self._message)} bytes"
             )
-        return self._decompress(encoding) if self._compressed else self._message
+        return self._decompress(encoding) if self.compressed else self._message
+
+    def progress(self) -> tuple[int, int]:
+        """Returns how many bytes are there, and of how many; 0 of 0 before that is known."""
+        return self._filled, len(self._message)
 
     def clear(self) -> None:
         """Lets go of the message's memory."""

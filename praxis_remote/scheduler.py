@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from .calls import Deadline
-from .errors import DeadlineExceededError
+from .errors import DeadlineExceededError, ResourceExhaustedError
 from .stepper import Delivery
 
 log = logging.getLogger("praxis_remote.scheduler")
@@ -92,15 +92,21 @@ class Scheduler:
     Args:
         name: The thread's name.
         clock: Seconds, for deadlines.
+        max_pending: Jobs that may wait; None for any number.
 
     Attributes:
         between_jobs: What the thread does while it has no job; None for nothing.
+        max_pending: Jobs that may wait; None for any number.
     """
 
     def __init__(
-        self, name: str = "praxis-remote-handler", clock: Callable[[], float] = time.monotonic
+        self,
+        name: str = "praxis-remote-handler",
+        clock: Callable[[], float] = time.monotonic,
+        max_pending: int | None = None,
     ) -> None:
         self._clock = clock
+        self.max_pending = max_pending
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._unfinished = 0
         self.between_jobs: BetweenJobs | None = None
@@ -119,15 +125,31 @@ class Scheduler:
         """Whether nothing runs or waits."""
         return self._unfinished == 0
 
+    def check_room(self) -> None:
+        """Looks whether one more job may wait.
+
+        Raises:
+            ResourceExhaustedError: As many wait as may.
+        """
+        # One of those that are not finished runs.
+        if self.max_pending is not None and self._unfinished > self.max_pending:
+            raise ResourceExhaustedError(
+                f"{self.max_pending} calls wait for the policy already (max_pending); "
+                "try again later, or spread them over more servers",
+                never_ran=True,
+            )
+
     async def run(self, function: Callable[[], T], deadline: Deadline | None = None) -> T:
         """Runs a function on the thread when its turn comes, and returns its result.
 
         A job that is cancelled before it has begun never begins.
 
         Raises:
+            ResourceExhaustedError: As many wait as may.
             DeadlineExceededError: The deadline passed before its turn came.
             BaseException: Whatever the function raises.
         """
+        self.check_room()
         loop = asyncio.get_running_loop()
         back = getattr(loop, "call_from_thread", loop.call_soon_threadsafe)
         delivery: Delivery[T] = Delivery(loop)

@@ -19,6 +19,7 @@ from .address import DEFAULT_PORT, UnixAddress, check_address
 from .errors import InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
+from .limits import DEFAULT_MAX_PENDING, Limits
 from .listening import bind
 from .loop import SharedEventLoop
 from .protocol import PolicyHandler
@@ -51,6 +52,9 @@ class PolicyServer:
         port: 0 lets the system pick one; `port` tells which. A UNIX socket has none:
             leave it out.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
+        max_pending: Calls that may wait for the policy, 1024 by default. Beyond it
+            callers get RESOURCE_EXHAUSTED at once.
+        limits: What clients are granted in connections, memory and time.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
@@ -74,19 +78,24 @@ class PolicyServer:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        max_pending: int = DEFAULT_MAX_PENDING,
+        limits: Limits | None = None,
         scheduler: Scheduler | None = None,
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
         check_handler(handler)
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
+        if max_pending < 0:
+            raise InvalidValueError(f"max_pending: {max_pending}; at least 0 is needed")
         self._address = check_address(host, port, lowest_port=0)
         self._socket = bind(self._address)
         if not isinstance(self._address, UnixAddress):
             self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._scheduler = scheduler or Scheduler()
+        self._scheduler.max_pending = max_pending
         self._service = PolicyService(handler, self._scheduler)
-        self._listener = Listener(self._service, max_message_size)
+        self._listener = Listener(self._service, max_message_size, limits)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -71,11 +71,15 @@ class PolicyService:
 
         Raises:
             UnimplementedError: There is no such method.
+            ResourceExhaustedError: As many calls wait for the policy as may.
         """
         if call.path not in self._routes:
             raise UnimplementedError(
                 f"no method {call.path!r}; this server has {', '.join(self._routes)}"
             )
+        if call.path != HEALTH_CHECK.path:
+            # Before its message takes time and memory; it is looked at again after that.
+            self._scheduler.check_room()
 
     def find(self, head: bytes | memoryview) -> int:
         """Returns where the first tensor's data lies in a request that begins like this."""
@@ -90,7 +94,7 @@ class PolicyService:
         return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request = await self._decode(call.message())
+        request = await self._decode(await self._message(call))
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
@@ -107,6 +111,13 @@ class PolicyService:
 
         return await self._run(call, "predict_action", predict)
 
+    async def _message(self, call: ServerCall) -> bytearray | memoryview:
+        if not call.compressed:
+            return call.message()
+        message = await self._decoder.run(call.message)
+        call.hold(len(message))
+        return message
+
     async def _decode(self, message: bytearray | memoryview) -> codec.PredictCall:
         request = codec.decode_predict_request_quickly(message)
         if request is None:
@@ -119,7 +130,7 @@ class PolicyService:
         return await self._decoder.run(lambda: wire.read_message(cls, message))
 
     async def _reset(self, call: ServerCall) -> Segments:
-        request = await self._read(ResetRequest, call.message())
+        request = await self._read(ResetRequest, await self._message(call))
 
         def reset() -> Segments:
             if request.episode_ids:
@@ -131,9 +142,10 @@ class PolicyService:
         return await self._run(call, "reset", reset)
 
     async def _health_check(self, call: ServerCall) -> Segments:
-        await self._read(Empty, call.message())
+        await self._read(Empty, await self._message(call))
         # While the policy works, its last word has to do.
         if self._scheduler.idle or self._model_info is None:
+            call.ran = True
             await self._scheduler.run(self._refresh_model_info, call.deadline)
         info = self._model_info
         if isinstance(info, HandlerError):
@@ -161,6 +173,7 @@ class PolicyService:
         context = RequestContext(call.metadata, call.peer, call.deadline)
 
         def work() -> T:
+            call.ran = True
             with CurrentRequest(context):
                 try:
                     return function()

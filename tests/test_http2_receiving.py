@@ -11,7 +11,8 @@ from http2_peers import raw_frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from praxis_remote.errors import DecodeError
+from praxis_remote.http2.offence import OffenceError
+from praxis_remote.http2.patience import Patience
 from praxis_remote.http2.receiving import Receiver
 
 DATA, HEADERS, SETTINGS, CONTINUATION = 0, 1, 4, 9
@@ -58,7 +59,9 @@ class Log:
             feed=self.fed.extend,
             headers=lambda *frame: self.blocks.append(frame),
             complete=lambda *frame: self.completed.append(frame),
+            patience=Patience(),
         )
+        self.turns = 0
 
     def give(self, data: bytes, *sizes: int) -> None:
         position = turn = 0
@@ -68,6 +71,9 @@ class Log:
             part = data[position : position + size]
             place[: len(part)] = part
             self.receiver.received(len(part))
+            while self.receiver.behind:
+                self.turns += 1
+                self.receiver.go_on()
             position, turn = position + len(part), turn + 1
 
 
@@ -79,7 +85,17 @@ frame = st.one_of(
         st.sampled_from([0, END_STREAM]),
     ),
     st.tuples(st.just(DATA), st.just(5), st.binary(max_size=50), st.just(0)),
-    st.tuples(st.just(DATA), st.just(1), st.binary(min_size=1, max_size=50), st.just(PADDED)),
+    st.tuples(
+        st.just(DATA),
+        st.sampled_from([1, 5]),
+        st.tuples(st.binary(max_size=50) | st.just(bytes(40_000)), st.integers(0, 255)).map(
+            lambda parts: bytes([parts[1]]) + parts[0] + bytes(parts[1])
+        ),
+        st.sampled_from([PADDED, PADDED | END_STREAM]),
+    ),
+    st.tuples(
+        st.just(0xAB), st.integers(0, 5), st.just(bytes(200_000)), st.sampled_from([0, PADDED])
+    ),
     st.tuples(
         st.sampled_from([SETTINGS, 0xAB]),
         st.sampled_from([0, 1]),
@@ -95,6 +111,11 @@ frame = st.one_of(
         ),
     ),
 )
+
+
+def payload(body: bytes, flags: int) -> bytes:
+    """The part of a DATA frame that belongs to a message."""
+    return body[1 : len(body) - body[0]] if flags & PADDED else body
 
 
 def is_block(kind: int, size: int, flags: int) -> bool:
@@ -113,18 +134,17 @@ def test_payloads_and_other_frames_arrive_whole_however_they_are_cut(
     log = Log(has_place=has_place)
     data = GREETING + b"".join(raw_frame(k, s, body, flags) for k, s, body, flags in frames)
     log.give(data, *sizes)
-    direct = [
-        f for f in frames if f[0] == DATA and f[1] in log.targets and f[2] and not f[3] & PADDED
-    ]
+    data_frames = [f for f in frames if f[0] == DATA]
     for stream_id, target in log.targets.items():
-        assert target.content == b"".join(f[2] for f in direct if f[1] == stream_id)
-    assert log.completed == [(f[1], len(f[2]), bool(f[3] & END_STREAM)) for f in direct]
+        assert target.content == b"".join(
+            payload(f[2], f[3]) for f in data_frames if f[1] == stream_id
+        )
+    assert log.completed == [(f[1], len(f[2]), bool(f[3] & END_STREAM)) for f in data_frames]
+    assert log.receiver.moved == sum(len(payload(f[2], f[3])) for f in data_frames)
     blocks = [f for f in frames if is_block(f[0], len(f[2]), f[3])]
     assert log.blocks == [(f[1], f[2], bool(f[3] & END_STREAM)) for f in blocks]
-    others = [
-        raw_frame(f[0], f[1], f[2], f[3]) for f in frames if f not in direct and f not in blocks
-    ]
-    assert log.fed == GREETING + b"".join(others)
+    others = [f for f in frames if f[0] in (SETTINGS, HEADERS) and f not in blocks]
+    assert log.fed == GREETING + b"".join(raw_frame(*f[:3], f[3]) for f in others)
 
 
 def test_byte_by_byte_is_the_same_as_whole() -> None:
@@ -168,7 +188,7 @@ def test_data_amid_a_block_of_headers_is_left_to_the_state_machine() -> None:
 
 
 def test_a_server_that_greets_with_something_else_is_found_out_at_nine_bytes() -> None:
-    with pytest.raises(DecodeError, match=r"first bytes were b'HTTP/1\.1 '"):
+    with pytest.raises(OffenceError, match=r"first bytes were b'HTTP/1\.1 '"):
         Log().give(b"HTTP/1.1 400 Bad Request\r\n", 1)
 
 
@@ -176,5 +196,64 @@ def test_a_server_that_greets_with_something_else_is_found_out_at_nine_bytes() -
 def test_a_frame_over_the_limit_is_refused_at_its_head(kind: int) -> None:
     log = Log()
     log.give(GREETING)
-    with pytest.raises(DecodeError, match="a frame of 1048577 bytes; allowed: 1048576"):
+    with pytest.raises(OffenceError, match="a frame of 1048577 bytes; allowed: (1048576|65536)"):
         log.give(raw_frame(kind, 1, bytes(MAX_FRAME_SIZE + 1))[:9])
+
+
+def test_frames_of_kinds_that_nobody_knows_are_dropped_however_large_they_are() -> None:
+    log = Log()
+    log.give(GREETING + raw_frame(0xAB, 1, bytes(MAX_FRAME_SIZE)) + raw_frame(DATA, 1, b"x"))
+    assert log.fed == GREETING
+    assert log.targets[1].content == b"x"
+
+
+@pytest.mark.parametrize("kind", [SETTINGS, CONTINUATION, HEADERS])
+def test_no_frame_but_data_may_be_larger_than_headers_are(kind: int) -> None:
+    log = Log()
+    log.give(GREETING)
+    with pytest.raises(OffenceError, match="a frame of 65537 bytes; allowed: 65536"):
+        log.give(raw_frame(kind, 1, bytes(65537))[:9])
+
+
+def test_a_block_of_headers_in_many_frames_is_bounded_before_it_is_there() -> None:
+    log = Log()
+    log.give(GREETING + raw_frame(HEADERS, 1, bytes(30_000)))
+    log.give(raw_frame(CONTINUATION, 1, bytes(30_000)))
+    with pytest.raises(OffenceError, match="a block of headers of 65537 bytes; allowed: 65536"):
+        log.give(raw_frame(CONTINUATION, 1, bytes(5537), END_HEADERS)[:9])
+
+
+def test_blocks_of_headers_that_end_are_counted_each_for_itself() -> None:
+    log = Log()
+    for _ in range(4):
+        log.give(GREETING + raw_frame(HEADERS, 1, bytes(30_000)))
+        log.give(raw_frame(CONTINUATION, 1, bytes(30_000), END_HEADERS))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "padding in an empty frame"),
+        (b"\x01", "padding of 2 bytes in a frame of 1"),
+        (b"\xffabc", "padding of 256 bytes in a frame of 4"),
+    ],
+)
+def test_padding_that_is_longer_than_its_frame_is_refused(body: bytes, text: str) -> None:
+    log = Log()
+    log.give(GREETING)
+    with pytest.raises(OffenceError, match=text):
+        log.give(raw_frame(DATA, 1, body, PADDED))
+
+
+def test_many_frames_at_once_are_handled_in_turns() -> None:
+    log = Log()
+    log.give(GREETING + raw_frame(HEADERS, 1, b"h", END_HEADERS) * 1000)
+    assert len(log.blocks) == 1000
+    assert log.turns == 1000 // 64
+
+
+def test_crumbs_of_a_message_use_up_patience_and_its_last_one_does_not() -> None:
+    log = Log()
+    log.give(GREETING + raw_frame(DATA, 1, b"x", END_STREAM) * 2000)
+    with pytest.raises(OffenceError, match="too many pings"):
+        log.give(raw_frame(DATA, 1, b"x") * 2000)

@@ -35,6 +35,8 @@ class Call:
 
     metadata: Metadata = ()
     peer = "peer:1"
+    compressed = False
+    ran = False
 
     def __init__(self, path: str, message: bytes = b"", deadline: Deadline | None = None) -> None:
         self.path = path

@@ -40,11 +40,14 @@ from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Se
 from ..version import __version__
 from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
 from .headers import volatile
+from .watch import Silences
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
 
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
+
+_SILENCES = Silences(ping=20.0, answer=20.0, sparing=True)
 
 # Nothing tells when a server has taken a connection off its queue.
 _QUEUE_PAUSE = 0.01
@@ -133,6 +136,15 @@ class _ClientCall(Call):
             self._reader.clear()
         self.wake()
 
+    @override
+    def due(self) -> bool:
+        """False: the caller's timeout holds for all that a server may leave undone."""
+        return False
+
+    @override
+    def stalled(self, seconds: float) -> None:
+        """Never called, since nothing is due."""
+
     def response(self) -> Response | None:
         """Returns the response if it is here, or raises what became of the call instead."""
         if isinstance(self._settled, RemoteError):
@@ -167,7 +179,7 @@ class ClientConnection(Owner):
     def __init__(self, address: AnyAddress, max_message_size: int) -> None:
         self._address = address
         self._max_message_size = max_message_size
-        self._protocol = Protocol(self, client_side=True)
+        self._protocol = Protocol(self, client_side=True, silences=_SILENCES)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: deque[_ClientCall] = deque()
         self.usable = False

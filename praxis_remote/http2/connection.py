@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import select
 import socket
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +33,6 @@ from typing_extensions import override
 from ..calls import Headers
 from ..errors import (
     CallCancelledError,
-    DecodeError,
     HandlerError,
     RemoteError,
     RequestRefusedError,
@@ -41,7 +42,10 @@ from ..errors import (
 from ..framing import MessageWriter
 from .deadlines import Deadlines
 from .machine import StateMachine
+from .offence import OffenceError
+from .patience import Patience
 from .receiving import Receiver
+from .watch import Finding, Seen, Silences, Watch
 
 log = logging.getLogger("praxis_remote.http2")
 
@@ -64,6 +68,16 @@ _UNIX_SEND_BUFFER = 4 * 2**20
 
 # Reads at a time, so that no peer holds the loop.
 _MAX_READS = 64
+
+# What a peer that reads nothing may have waiting in answers to its frames. Of messages
+# no more is taken than the socket takes.
+_MAX_WAITING = 2**20
+
+_PING = b"praxis??"
+
+# TCP's own: how often it asks, and the most seconds that Linux takes.
+_PROBES = 3
+_MAX_TCP_SECONDS = 32767
 
 # What a connection gets to flush its last frames when it is closed.
 CLOSE_TIMEOUT = 1.0
@@ -129,6 +143,14 @@ class Call(ABC):
     def fail(self, error: RemoteError) -> None:
         """Takes the news that the stream or its connection is gone."""
 
+    @abstractmethod
+    def due(self) -> bool:
+        """Tells whether the peer shall send or take more of a message, or lose the call."""
+
+    @abstractmethod
+    def stalled(self, seconds: float) -> None:
+        """Takes the news that nothing of it came or went for so long."""
+
 
 class Owner(ABC):
     """Who a connection belongs to: it is told what concerns no call that is running."""
@@ -183,6 +205,7 @@ class Stream:
             parts = message.take(size)
             last = not message.remaining
             self.h2.send_chunk(self.id, parts, size, end_stream=last and trailers is None)
+            self.processor.sent(size)
             if last and trailers is not None:
                 self.queue_headers(trailers, end_stream=True)
             self.connection.flush()
@@ -194,6 +217,7 @@ class Stream:
     def queue_headers(self, headers: Headers, *, end_stream: bool = False) -> None:
         """Lets headers leave with the next flush."""
         self.h2.send_headers(self.id, headers, end_stream=end_stream)
+        self.connection.last_sent = time.monotonic()
 
     def reset_if_open(self, code: ErrorCodes) -> None:
         """Tells the peer that the stream is over, where it is not over already."""
@@ -206,7 +230,12 @@ class Stream:
 
 
 class Connection(grpclib_protocol.Connection):
-    """grpclib's connection, with streams of our own, which sends segments unjoined."""
+    """grpclib's connection, with streams of our own, which sends segments unjoined.
+
+    Attributes:
+        taken: Bytes that the socket was given.
+        last_sent: When headers or trailers of a call left last, on the monotonic clock.
+    """
 
     _connection: StateMachine
 
@@ -219,7 +248,10 @@ class Connection(grpclib_protocol.Connection):
         self._socket = _open_again(transport)
         self._poll = None if self._socket is None else _poll(self._socket)
         self._backlog: deque[memoryview] = deque()
+        self._waiting = 0
         self._ending = False
+        self.taken = 0
+        self.last_sent = 0.0
         self.drained: Callable[[], None] = _nothing
 
     @property
@@ -238,11 +270,19 @@ class Connection(grpclib_protocol.Connection):
         segments = self._connection.take_segments()
         if not segments or self.is_closing():
             return
+        size = sum(map(len, segments))
+        if not self.write_ready.is_set():
+            self._waiting += size
+            if self._waiting > _MAX_WAITING:
+                log.warning("ending a connection whose peer sends, and reads nothing")
+                self._transport.abort()
+                return
         if self._socket is None:
+            self.taken += size
             self._transport.write(b"".join(segments))
             return
         waiting = bool(self._backlog)
-        if sum(map(len, segments)) < _SCATTER_SIZE:
+        if size < _SCATTER_SIZE:
             segments = [b"".join(segments)]
         self._backlog.extend(map(memoryview, segments))
         if not waiting:
@@ -265,6 +305,7 @@ class Connection(grpclib_protocol.Connection):
                 backlog.clear()
                 self._transport.abort()
                 return
+            self.taken += sent
             while sent:
                 first = backlog.popleft()
                 if sent < len(first):
@@ -286,9 +327,15 @@ class Connection(grpclib_protocol.Connection):
     def _stop_waiting(self) -> None:
         if self._socket is not None and not self.write_ready.is_set():
             asyncio.get_running_loop().remove_writer(self._socket)
-        self.write_ready.set()
+        self.resume_writing()
         if self._ending and not self.is_closing():
             self._write_eof()
+
+    @override
+    def resume_writing(self) -> None:
+        """Takes the news that the socket takes more."""
+        self._waiting = 0
+        super().resume_writing()
 
     def write_eof(self) -> None:
         """Tells the peer that nothing follows what is to be sent."""
@@ -354,6 +401,26 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
     return again
 
 
+def _keep_alive(sock: socket.socket, silences: Silences) -> None:
+    """Has the system find out whether the other machine is there, also without a call.
+
+    A client without a loop of its own cannot answer a ping between its calls.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    first, each = math.ceil(silences.ping), math.ceil(silences.answer / _PROBES)
+    options = {
+        "TCP_KEEPIDLE": first,
+        "TCP_KEEPALIVE": first,  # macOS's name for it
+        "TCP_KEEPINTVL": each,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": 1000 * (first + math.ceil(silences.answer)),
+    }
+    for name, value in options.items():
+        if (option := getattr(socket, name, None)) is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, min(value, _MAX_TCP_SECONDS))
+
+
 def _poll(sock: socket.socket) -> select.poll:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -369,6 +436,8 @@ class Processor(grpclib_protocol.EventsProcessor):
 
     Attributes:
         deadlines: Those of the calls.
+        patience: What the peer has left of it.
+        payload_sent: Bytes of messages.
 
     grpclib's own closes the connection, with all its calls, on an event that it
     does not know (any extension frame), and takes a zero-length DATA frame for the
@@ -384,6 +453,9 @@ class Processor(grpclib_protocol.EventsProcessor):
         self._owner = owner
         self._streams = cast("dict[int, Stream]", self.streams)
         self.deadlines = Deadlines()
+        self.patience = Patience()
+        self.payload_sent = 0
+        self._client_side = bool(connection.h2.config.client_side)
 
     @override
     def process(self, event: events.Event) -> None:
@@ -436,6 +508,11 @@ class Processor(grpclib_protocol.EventsProcessor):
         self._streams.pop(stream.id, None)
         del stream.call
 
+    def sent(self, size: int) -> None:
+        """Takes note of bytes of a message that were sent."""
+        self.payload_sent += size
+        self.patience.moved(size)
+
     @override
     def process_request_received(self, event: events.RequestReceived) -> None:
         """A server's new call."""
@@ -460,6 +537,8 @@ class Processor(grpclib_protocol.EventsProcessor):
     @override
     def process_stream_ended(self, event: events.StreamEnded) -> None:
         """The peer's last word on a stream."""
+        if self._client_side:
+            self.patience.answered()
         if (call := self.find(event.stream_id)) is not None:
             call.receive_end()
 
@@ -486,16 +565,18 @@ class Processor(grpclib_protocol.EventsProcessor):
     @override
     def process_connection_terminated(self, event: events.ConnectionTerminated) -> None:
         """The peer goes away, at once or after the calls that it has accepted."""
+        text = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
         if event.error_code:
-            text = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
             self.close(f"the peer closed the connection: {event.error_code!r} {text}".rstrip())
             return
         self._owner.going_away()
-        if self.connection.h2.config.client_side:
+        if self._client_side:
             for stream_id, stream in list(self._streams.items()):
                 if stream_id > (event.last_stream_id or 0):
                     stream.call.fail(
-                        UnavailableError("the server went away before it took the call")
+                        UnavailableError(
+                            f"the server went away before it took the call: {text}".rstrip(": ")
+                        )
                     )
 
     def wake_calls(self) -> None:
@@ -525,14 +606,20 @@ class _NoHandler(grpclib_protocol.AbstractHandler):
 class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     """grpclib's asyncio protocol, with windows and frame size announced at the start.
 
+    Args:
+        owner: Who it belongs to.
+        client_side: Whether the peer is a server.
+        silences: How long the peer may be silent; see `look`.
+
     Attributes:
         lost: Set when the connection has ended, with all that was to be sent.
+        ending: Whether the peer was told that calls are not taken any more.
     """
 
     connection: Connection
     processor: Processor
 
-    def __init__(self, owner: Owner, *, client_side: bool) -> None:
+    def __init__(self, owner: Owner, *, client_side: bool, silences: Silences) -> None:
         super().__init__(
             _NoHandler(),
             Configuration().__for_client__() if client_side else Configuration().__for_server__(),
@@ -547,27 +634,19 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             ),
         )
         self._owner = owner
+        self._silences = silences
         self.lost = asyncio.Event()
-        self._leaving = False
-        self._refused = False
-        self._receiver = Receiver(
-            client_side=client_side,
-            max_frame_size=_MAX_FRAME_SIZE,
-            find=lambda stream_id: self.processor.find(stream_id),
-            feed=self._feed,
-            headers=self._receive_block,
-            complete=self._complete,
-        )
+        self.ending = self._leaving = False
+        self._refusal: str | None = None
+        self._received = 0
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the settings."""
-        if self._refused:
-            cast("asyncio.Transport", transport).abort()
-            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock, self._silences)
         elif sock is not None:
             # TCP's grows by itself.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BUFFER)
@@ -576,7 +655,19 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         )
         self.processor = Processor(self._owner, self.handler, self.connection)
         self.connection.drained = self.processor.wake_calls
+        self._receiver = Receiver(
+            client_side=bool(self.h2_config.client_side),
+            max_frame_size=_MAX_FRAME_SIZE,
+            find=self.processor.find,
+            feed=self._feed,
+            headers=self._receive_block,
+            complete=self._complete,
+            patience=self.processor.patience,
+        )
+        self._watch = Watch(self._silences, time.monotonic())
         self.connection.flush()
+        if self._refusal is not None:
+            self.end(self._refusal, ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _start_h2(self) -> StateMachine:
         h2 = StateMachine(self.h2_config)
@@ -606,18 +697,43 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def buffer_updated(self, nbytes: int) -> None:
         """Takes bytes from the socket."""
-        if self._leaving:
-            return
-        try:
+        self._received += nbytes
+        if not self._leaving:
+            self._handle(self._receive, nbytes)
+
+    def _receive(self, nbytes: int) -> None:
+        self._receiver.received(nbytes)
+        for _ in range(_MAX_READS):
+            if not (self._receiver.amid and nbytes) or self._receiver.behind:
+                break
+            # Without a turn of the loop for each piece.
+            nbytes = self.connection.receive_into(self._receiver.buffer())
+            self._received += nbytes
             self._receiver.received(nbytes)
-            for _ in range(_MAX_READS):
-                if not (self._receiver.amid and nbytes):
-                    break
-                # Without a turn of the loop for each piece.
-                nbytes = self.connection.receive_into(self._receiver.buffer())
-                self._receiver.received(nbytes)
+        if self._receiver.behind:
+            # Whatever a peer sends at once, others have their turn in between.
+            self.connection.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        if not (self.connection.is_closing() or self._leaving):
+            self._handle(self._receiver.go_on)
+        if self.connection.is_closing():
+            return
+        if self._receiver.behind and not self._leaving:
+            asyncio.get_running_loop().call_soon(self._catch_up)
+        else:
+            self.connection.transport.resume_reading()
+
+    def _handle(self, act: Callable[..., None], *args: int) -> None:
+        """Does what a peer's bytes ask for, and ends the connection if that may not be."""
+        try:
+            act(*args)
             self.connection.flush()
-        except (DecodeError, ProtocolError) as error:
+        except OffenceError as error:
+            self.end(f"the peer broke the protocol: {error}", error.code)
+        except ProtocolError as error:
+            # h2 has said goodbye already.
             self.connection.flush()
             self.processor.close(f"the peer broke the protocol: {error}")
         except Exception:
@@ -656,33 +772,95 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         """Whether there is a connection yet."""
         return hasattr(self, "processor")
 
-    def leave(self) -> None:
+    def look(self, now: float) -> None:
+        """Looks whether the peer is there, and does what it should.
+
+        Args:
+            now: Seconds on the monotonic clock.
+        """
+        if not self.made or self.connection.is_closing():
+            return
+        connection, processor = self.connection, self.processor
+        calls = processor.calls()
+        unsent = connection.unsent() > 0
+        seen = Seen(
+            busy=bool(calls),
+            begun=connection.h2.highest_inbound_stream_id,
+            received=self._received,
+            due=any(call.due() for call in calls),
+            moved=self._receiver.moved + processor.payload_sent,
+            unsent=unsent,
+            taken=connection.taken - connection.transport.get_write_buffer_size(),
+        )
+        self._act(self._watch.look(seen, now), calls)
+
+    def _act(self, finding: Finding, calls: list[Call]) -> None:
+        silences = self._silences
+        if finding is Finding.ASK:
+            with suppress(H2Error):
+                self.connection.h2.ping(_PING)
+                self.connection.flush()
+        elif finding is Finding.GONE:
+            self.end(f"the peer answered no ping within {silences.answer:g} s", patience=0)
+        elif finding is Finding.BLOCKED:
+            self.end(f"the peer read nothing for {silences.stall:g} s", patience=0)
+        elif finding is Finding.STALLED:
+            for call in calls:
+                if call.due():
+                    call.stalled(silences.stall)
+        elif finding is Finding.IDLE:
+            self.retire(f"no call for {silences.idle:g} s")
+
+    def announce_end(self, reason: str) -> None:
+        """Tells the peer that calls from now on are not taken. Those that run go on."""
+        if self.made and not self.ending and not self.connection.is_closing():
+            self.ending = True
+            with suppress(H2Error):
+                self.connection.h2.say_goodbye(text=reason)
+                self.connection.flush()
+
+    def leave(self, reason: str) -> None:
         """Says goodbye and lets the peer close, which it does when it has read all.
 
         To close while something of the peer's is unread, a window update for example,
         would have the system throw away what the peer has not read yet.
         """
-        if self._say_goodbye():
+        if not self._leaving and not self.connection.is_closing():
+            self.announce_end(reason)
             self._leaving = True
             self.connection.write_eof()
 
-    def _say_goodbye(self) -> bool:
-        if self.connection.is_closing():
-            return False
-        with suppress(H2Error):
-            self.connection.h2.close_connection()
-            self.connection.flush()
-        return True
+    def retire(self, reason: str) -> None:
+        """Ends a connection that carries no calls, with time for the peer to read so."""
+        self.leave(reason)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.close, reason)
+
+    def refuse(self, reason: str) -> None:
+        """Ends a connection that is about to begin, as soon as it can be told why."""
+        self._refusal = reason
+
+    def end(
+        self,
+        reason: str,
+        code: ErrorCodes = ErrorCodes.NO_ERROR,
+        patience: float = CLOSE_TIMEOUT,
+    ) -> None:
+        """Says goodbye with the reason, fails the calls and closes."""
+        if not self.connection.is_closing():
+            with suppress(H2Error):
+                self.connection.h2.say_goodbye(code, reason)
+                self.connection.flush()
+        if not self.connection.is_closing():
+            self.connection.end_if_flushed()
+            self.processor.close(reason, patience)
 
     def close(self, reason: str, patience: float = CLOSE_TIMEOUT) -> None:
         """Says goodbye, fails the calls and closes, as `Processor.close` does."""
         if not self.made:
             # Accepted at this moment; it ends as soon as it begins.
-            self._refused = True
-            return
-        if not self._leaving and not self._say_goodbye():
-            return
-        if self.connection.is_closing():
-            return
-        self.connection.end_if_flushed()
-        self.processor.close(reason, patience)
+            self.refuse(reason)
+        elif self._leaving and not self.connection.is_closing():
+            self.connection.end_if_flushed()
+            self.processor.close(reason, patience)
+        else:
+            self.end(reason, patience=patience)

@@ -30,8 +30,13 @@ _INDEXED = re.compile(rb"[\x81-\xfe]*")
 # Sections 4.2 and 6.3: allowed at the start of a block only.
 _KIND_MASK, _SIZE_UPDATE = 0xE0, 0x20
 
-# Blocks that are remembered; a peer that sends ever new ones shall not fill memory.
+# Blocks that are remembered, and the bytes of each; a peer that sends ever new ones shall
+# not fill memory.
 _MAX_BLOCKS = 64
+_MAX_BLOCK = 1024
+
+# Of the dynamic table for what we send, whatever more the peer allows.
+_MAX_TABLE = 4096
 
 
 def volatile(key: str, value: str) -> Any:
@@ -54,9 +59,9 @@ class _Memory(Generic[K, V]):
             self._state = _state(self._table)
         return self._known.get(key)
 
-    def put(self, key: K, value: V) -> None:
-        """Remembers something, unless finding it out has changed the table."""
-        if self._state.holds(self._table.dynamic_entries):
+    def put(self, key: K, value: V, size: int) -> None:
+        """Remembers something small, unless finding it out has changed the table."""
+        if size <= _MAX_BLOCK and self._state.holds(self._table.dynamic_entries):
             if len(self._known) >= _MAX_BLOCKS:
                 self._known.clear()
             self._known[key] = value
@@ -91,6 +96,20 @@ class RememberingEncoder(Encoder):
         # Apart, so that ever new deadlines drive out nothing but each other.
         self._volatile: _Memory[tuple[Any, ...], bytes] = _Memory(self.header_table)
 
+    @property
+    def header_table_size(self) -> int:
+        """Bytes of the dynamic table: as many as the peer allows, within reason."""
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        size = min(value, _MAX_TABLE)
+        if size != self.header_table.maxsize:
+            self.header_table.maxsize = size
+            # RFC 7541, section 4.2: of several changes the smallest and the last are told.
+            smallest = min([size, *self.table_size_changes])
+            self.table_size_changes = [smallest, size] if smallest < size else [size]
+
     @override
     def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
         """Returns the block of these headers."""
@@ -113,7 +132,7 @@ class RememberingEncoder(Encoder):
         block = memory.get(fields)
         if block is None:
             block = super().encode(list(fields), huffman)
-            memory.put(fields, block)
+            memory.put(fields, block, len(block))
         return block
 
 
@@ -162,7 +181,7 @@ class RememberingDecoder(Decoder):
         fields = self._blocks.get(data)
         if fields is None:
             fields = self._decode(data)
-            self._blocks.put(data, fields)
+            self._blocks.put(data, fields, len(data))
         return fields
 
     def known(self, data: bytes) -> Fields | None:
@@ -178,7 +197,7 @@ class RememberingDecoder(Decoder):
         fields = self._prefixes.get(prefix)
         if fields is None:
             fields = Fields.of(super().decode(prefix, raw=True))
-            self._prefixes.put(prefix, fields)
+            self._prefixes.put(prefix, fields, len(prefix))
         both = Fields.of((*fields, *super().decode(rest, raw=True)))
         self._check_size(both)
         return both

@@ -29,6 +29,7 @@ from h2.exceptions import (
     StreamIDTooLowError,
     TooManyStreamsError,
 )
+from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamInputs, StreamState
 from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
 from typing_extensions import override
@@ -43,6 +44,11 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 
 # The states in which a stream may receive.
 _RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
+
+_SETTINGS = frozenset(map(int, SettingCodes))
+
+# Of the reason for a GOAWAY.
+_MAX_TEXT = 256
 
 _WITH_END, _WITHOUT_END = frozenset(["END_STREAM"]), frozenset[str]()
 
@@ -104,9 +110,13 @@ class _Failure:
 class StateMachine(H2Connection):
     """Keeps a connection's state; hands out what is to be sent as segments."""
 
+    # Of streams that are over; frames may still come for as many as were open at once.
+    MAX_CLOSED_STREAMS = 1024
+
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config)
         self._segments: list[bytes | memoryview] = []
+        self._last_taken = 2**31 - 1
         self.encoder = RememberingEncoder()
         self.decoder: RememberingDecoder = RememberingDecoder()
         self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
@@ -127,9 +137,24 @@ class StateMachine(H2Connection):
 
     @override
     def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        # h2 keeps all that it ever gets, and a peer may send any number.
+        frame.settings = {key: frame.settings[key] for key in _SETTINGS & frame.settings.keys()}
         result = super()._receive_settings_frame(frame)
         self.settings_changed()
         return result
+
+    def say_goodbye(self, code: ErrorCodes = ErrorCodes.NO_ERROR, text: str = "") -> None:
+        """Sends a GOAWAY; what the peer has begun until now may still go on.
+
+        h2's own `close_connection` lets nothing follow.
+        """
+        frame = GoAwayFrame(0)
+        # It may not grow from one to the next.
+        self._last_taken = min(self._last_taken, self.highest_inbound_stream_id)
+        frame.last_stream_id = self._last_taken
+        frame.error_code = code
+        frame.additional_data = text.encode()[:_MAX_TEXT]
+        self._prepare_for_sending([frame])
 
     def take_segments(self) -> list[bytes | memoryview]:
         """Returns what is to be sent, and forgets it."""
@@ -320,6 +345,7 @@ class StateMachine(H2Connection):
         event = ConnectionTerminated()
         event.error_code = ErrorCodes.NO_ERROR
         event.last_stream_id = frame.last_stream_id
+        event.additional_data = frame.additional_data
         return [], [event]
 
 

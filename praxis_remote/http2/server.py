@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
+import time
 import typing
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from h2.errors import ErrorCodes
@@ -30,16 +32,21 @@ from ..calls import (
 )
 from ..errors import (
     DeadlineExceededError,
+    HandlerError,
     InvalidArgumentError,
     MessageTooLargeError,
     RemoteError,
+    ResourceExhaustedError,
     StatusCode,
     UnavailableError,
 )
-from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Segments
+from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
+from ..limits import Limits
 from ..memory import Pool
 from ..stepper import Stepper
+from .budget import Account, Budget
 from .connection import CLOSE_TIMEOUT, Call, Owner, Protocol, Stream
+from .watch import Silences
 
 log = logging.getLogger("praxis_remote.http2")
 
@@ -50,7 +57,19 @@ _RESPONSE_HEADERS: Headers = (
 )
 _OK_TRAILERS = encode_status(StatusCode.OK)
 
+_STOPPING = "the server is shutting down"
+
 _BACKLOG = 1024
+
+# Connections are looked at so often, or four times in the shortest time that is allowed.
+_LOOK_SECONDS = 1.0
+
+# A message that moves slower than this, after so many seconds, makes room for others when
+# there is none.
+_SLOW, _SLOW_AFTER = 256 * 1024, 5.0
+
+# Files that the rest of the process may want, and those that a connection takes.
+_FILES_LEFT, _FILES_EACH = 128, 2
 
 
 class _Request(NamedTuple):
@@ -89,25 +108,34 @@ class ServerCall(Call):
         metadata: What the caller sent along.
         deadline: When the caller gives up, if it said so.
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
+        connection: On which it came.
+        ran: Whether the policy has begun on it.
     """
 
     deadline: Deadline | None = None
 
-    def __init__(self, stream: Stream, headers: Headers, peer: str, listener: Listener) -> None:
+    def __init__(
+        self, stream: Stream, headers: Headers, connection: _ServerConnection, listener: Listener
+    ) -> None:
         super().__init__()
         request = _read_headers(headers)
         self.path = request.path
         self.metadata = request.metadata
-        self.peer = peer
+        self.peer = connection.peer
+        self.connection = connection
         self._request = request
         self._stream = stream
         self._listener = listener
-        self._reader = listener.reader()
+        self._reader = listener.reader(self.hold)
+        self._writer: MessageWriter | None = None
+        self._held = 0
+        # When the message of the moment began to move.
+        self._since = time.monotonic()
         self._error: RemoteError | None = None
         self._answer: Stepper[None] | None = None
         self._gone = False
         self._finished = False
-        self._headers_sent = False
+        self.ran = False
 
     def begin(self) -> None:
         """Starts the deadline, or answers at once what needs no message to be answered."""
@@ -173,7 +201,46 @@ class ServerCall(Call):
         else:
             self._answer.cancel()
 
+    @override
+    def due(self) -> bool:
+        return self._answer is None or self._writer is not None
+
+    @override
+    def stalled(self, seconds: float) -> None:
+        moved, size = self._progress()
+        what = "request" if self._answer is None else "response"
+        text = f"nothing of the {what} moved for {seconds:g} s, after {moved} of {size} bytes"
+        log.warning("%s: %s: %s", self.peer, self.path, text)
+        self.end_with(DeadlineExceededError(text))
+
+    def _progress(self) -> tuple[int, int]:
+        if self._writer is None:
+            return self._reader.progress()
+        return self._writer.size - self._writer.remaining, self._writer.size
+
+    def speed(self, now: float) -> float:
+        """Returns the bytes a second of a message that moves; infinity where none does."""
+        seconds = now - self._since
+        if not self.due() or seconds < _SLOW_AFTER:
+            return math.inf
+        return self._progress()[0] / seconds
+
+    def hold(self, size: int) -> None:
+        """Counts memory as this call's until it ends.
+
+        Raises:
+            ResourceExhaustedError: There is no room for it.
+        """
+        self._listener.make_room(self.connection.account, size)
+        self.connection.account.take(size)
+        self._held += size
+
     # What the service asks.
+
+    @property
+    def compressed(self) -> bool:
+        """Whether `message` has to decompress it, which may take long."""
+        return self._reader.compressed
 
     def message(self) -> bytearray | memoryview:
         """Returns the request message.
@@ -207,6 +274,7 @@ class ServerCall(Call):
         self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._listener.forget(self)
         self._reader.clear()
+        self.connection.account.give_back(self._held)
 
     def end_with(self, error: RemoteError) -> None:
         """Has the call answered with a status, and stops the work on it."""
@@ -214,7 +282,7 @@ class ServerCall(Call):
             self._error = error
             self._answer.cancel()
             return
-        self.send_status(error.code(), error.details())
+        self.send_status(error)
         self._finish()
 
     def error_after_cancel(self) -> RemoteError | None:
@@ -228,16 +296,19 @@ class ServerCall(Call):
         except MessageTooLargeError as error:
             log.warning("%s: %s: %s", self.peer, self.path, error.details())
             raise
+        self.hold(writer.remaining)
         self._stream.queue_headers(_RESPONSE_HEADERS)
-        self._headers_sent = True
+        self._writer, self._since = writer, time.monotonic()
         await self._stream.send_message(writer, _OK_TRAILERS)
+        self._stream.processor.patience.answered()
 
-    def send_status(self, code: StatusCode, details: str) -> None:
-        """Answers with a status alone. What was half sent is cut off instead."""
-        if self._headers_sent:
+    def send_status(self, error: RemoteError) -> None:
+        """Answers with an error alone. What was half sent is cut off instead."""
+        if self._writer is not None:
             self._stream.reset_if_open(ErrorCodes.CANCEL)
             return
-        self.send_headers(_RESPONSE_HEADERS + encode_status(code, details))
+        status = encode_status(error.code(), error.details(), never_ran=not self.ran)
+        self.send_headers(_RESPONSE_HEADERS + status)
 
     def send_headers(self, headers: Headers) -> None:
         """Sends headers that are all of the response."""
@@ -246,12 +317,24 @@ class ServerCall(Call):
             self._stream.connection.flush()
 
 
+def _allowed_by_system(connections: int) -> int:
+    """Returns how many connections there may be, since each takes files."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return connections
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return connections
+    return max(1, min(connections, (files - _FILES_LEFT) // _FILES_EACH))
+
+
 def _expired() -> DeadlineExceededError:
     return DeadlineExceededError("the caller's deadline passed before the answer was ready")
 
 
 def _stopping() -> UnavailableError:
-    return UnavailableError("the server is shutting down")
+    return UnavailableError(_STOPPING)
 
 
 async def _wait_lost(protocols: list[Protocol], patience: float) -> None:
@@ -279,23 +362,44 @@ class Service(typing.Protocol):
 
 
 class _ServerConnection(Owner):
-    def __init__(self, listener: Listener) -> None:
+    """A client's connection.
+
+    Attributes:
+        protocol: What speaks HTTP/2 on it.
+        account: What its messages take.
+    """
+
+    def __init__(self, listener: Listener, silences: Silences) -> None:
         self._listener = listener
-        self._peer: str | None = None
-        self.protocol = Protocol(self, client_side=False)
+        self._greeted = False
+        self._since = time.monotonic()
+        self.account = listener.open_account()
+        self.protocol = Protocol(self, client_side=False, silences=silences)
+
+    @cached_property
+    def peer(self) -> str:
+        """The client's address; for one without, as on a UNIX socket, the socket's."""
+        name = self.protocol.connection.transport.get_extra_info
+        return name_peer(name("peername"), name("sockname"))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it carries no call and is not about to end."""
+        return self.protocol.made and not (self.protocol.ending or self.protocol.processor.streams)
 
     @override
     def accept(self, stream: Stream, headers: Headers) -> None:
-        if self._peer is None:
-            name = self.protocol.connection.transport.get_extra_info
-            self._peer = name_peer(name("peername"), name("sockname"))
-        call = ServerCall(stream, headers, self._peer, self._listener)
+        if self.protocol.ending:
+            # It was told so already, or will be.
+            stream.reset_if_open(ErrorCodes.REFUSED_STREAM)
+            return
+        call = ServerCall(stream, headers, self, self._listener)
         stream.processor.register(stream, call)
         self._listener.begin(call)
 
     @override
     def settings_received(self) -> None:
-        """Nothing waits for it."""
+        self._greeted = True
 
     @override
     def going_away(self) -> None:
@@ -303,20 +407,47 @@ class _ServerConnection(Owner):
 
     @override
     def connection_closed(self, reason: str) -> None:
-        self._listener.connections.discard(self)
+        self._listener.drop(self)
+
+    def look(self, now: float, handshake_seconds: float) -> None:
+        """Looks whether the client is there, and does what it should."""
+        if self._greeted:
+            self.protocol.look(now)
+        elif self.protocol.made and now - self._since >= handshake_seconds:
+            self.protocol.end(f"no HTTP/2 settings came within {handshake_seconds:g} s")
 
 
 class Listener:
     """Accepts connections on a socket and answers their calls.
 
+    Args:
+        service: What answers them.
+        max_message_size: Bytes of a request or response.
+        limits: What its peers are granted.
+
     Attributes:
         max_message_size: Bytes of a request or response.
         memory: Where large requests arrive.
-        connections: Those that are open.
+        connections: Those that are open; the one that was used last is last.
     """
 
-    def __init__(self, service: Service, max_message_size: int) -> None:
+    def __init__(
+        self, service: Service, max_message_size: int, limits: Limits | None = None
+    ) -> None:
         self._service = service
+        self._limits = limits = limits or Limits()
+        self._max_connections = _allowed_by_system(limits.connections)
+        self._silences = Silences(
+            ping=limits.keepalive_seconds,
+            answer=limits.keepalive_timeout,
+            stall=limits.stall_seconds,
+            idle=limits.idle_seconds,
+        )
+        # A request and a response of the largest size must fit, whatever the limits.
+        each = max(limits.connection_bytes, 2 * max_message_size)
+        self._budget = Budget(max(limits.total_bytes, each), each)
+        self._look_period = min(_LOOK_SECONDS, limits.shortest / 4)
+        self._next_look: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
         self._running: set[ServerCall] = set()
         self._idle = asyncio.Event()
@@ -324,7 +455,7 @@ class Listener:
         self._stopping = False
         self.memory = Pool()
         self.max_message_size = max_message_size
-        self.connections: set[_ServerConnection] = set()
+        self.connections: dict[_ServerConnection, None] = {}
 
     async def start(self, sock: socket.socket) -> None:
         """Accepts connections on ``sock``, which is bound."""
@@ -332,9 +463,54 @@ class Listener:
         self._server = await loop.create_server(self._connect, sock=sock, backlog=_BACKLOG)
 
     def _connect(self) -> Protocol:
-        connection = _ServerConnection(self)
-        self.connections.add(connection)
+        connection = _ServerConnection(self, self._silences)
+        if len(self.connections) >= self._max_connections:
+            self._make_place(connection)
+        self.connections[connection] = None
+        if self._next_look is None:
+            self._look_later()
         return connection.protocol
+
+    def _make_place(self, connection: _ServerConnection) -> None:
+        idlest = next((other for other in self.connections if other.idle), None)
+        if idlest is not None:
+            idlest.protocol.retire("idle for longest, when another client came")
+            return
+        text = f"all {self._max_connections} connections are in use; try again later"
+        log.warning("refusing a connection: %s", text)
+        connection.protocol.refuse(text)
+
+    def drop(self, connection: _ServerConnection) -> None:
+        """Takes the news that a connection is closed."""
+        self.connections.pop(connection, None)
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._next_look = loop.call_later(self._look_period, self._look)
+
+    def _look(self) -> None:
+        self._next_look = None
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.look(now, self._limits.handshake_seconds)
+        if self.connections:
+            self._look_later()
+
+    def open_account(self) -> Account:
+        """Returns what counts the memory of a new connection's messages."""
+        return Account(self._budget)
+
+    def make_room(self, account: Account, size: int) -> None:
+        """Ends messages that hardly move, if there is no memory left for one that might."""
+        while not account.fits(size):
+            now = time.monotonic()
+            slowest = min(self._running, key=lambda call: call.speed(now), default=None)
+            if slowest is None or slowest.speed(now) >= _SLOW:
+                return
+            log.warning("%s: %s: ended to make room", slowest.peer, slowest.path)
+            slowest.end_with(
+                ResourceExhaustedError("memory is short, and this message moves slowest")
+            )
 
     def refuse_calls(self) -> None:
         """Takes no more calls from now on. May be called in any thread."""
@@ -357,18 +533,24 @@ class Listener:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             self._server.close()
+        for connection in self.connections:
+            # Now, so that clients go elsewhere with what comes next.
+            connection.protocol.announce_end(_STOPPING)
         self.end_calls(grace)
         await self._idle.wait()
         protocols = [connection.protocol for connection in self.connections]
         made = [protocol for protocol in protocols if protocol.made]
         if grace > 0:
             for protocol in made:
-                protocol.leave()
+                protocol.leave(_STOPPING)
             await _wait_lost([p for p in made if p.connection.unsent()], end - loop.time())
-            await _wait_lost(made, CLOSE_TIMEOUT)
+            last = max((p.connection.last_sent for p in made), default=0.0)
+            await _wait_lost(made, last + CLOSE_TIMEOUT - time.monotonic())
         for protocol in protocols:
-            protocol.close("the server is shutting down")
+            protocol.close(_STOPPING)
         await _wait_lost(protocols, 2 * CLOSE_TIMEOUT)
+        if self._next_look is not None:
+            self._next_look.cancel()
         self.memory.close()
 
     def end_calls(self, grace: float) -> None:
@@ -392,15 +574,19 @@ class Listener:
             raise _stopping()
         self._service.check(call)
 
-    def reader(self) -> MessageReader:
+    def reader(self, reserve: Reserve) -> MessageReader:
         """Returns what takes a request's message."""
         return MessageReader(
-            self.max_message_size, "request", self.memory.allocate, self._service.find
+            self.max_message_size, "request", self.memory.allocate, self._service.find, reserve
         )
 
     def forget(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
         self._running.discard(call)
+        if call.connection in self.connections:
+            # To the end, as the one that was used last.
+            del self.connections[call.connection]
+            self.connections[call.connection] = None
         if not self._running:
             self._idle.set()
 
@@ -411,11 +597,11 @@ class Listener:
         except asyncio.CancelledError:
             error = call.error_after_cancel()
             if error is not None:
-                call.send_status(error.code(), error.details())
+                call.send_status(error)
         except RemoteError as error:
-            call.send_status(error.code(), error.details())
+            call.send_status(error)
         except H2Error as error:
             log.debug("%s: the connection failed while answering: %s", call.peer, error)
         except Exception as error:
             log.exception("%s: %s failed in a way that was not foreseen", call.peer, call.path)
-            call.send_status(StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            call.send_status(HandlerError(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""How much memory messages may take: of one connection, and of all together.
+
+A message is counted from the moment when its size is known until its call has ended.
+"""
+
+from __future__ import annotations
+
+from ..errors import ResourceExhaustedError
+
+__all__ = ["Account", "Budget"]
+
+
+class Budget:
+    """What all accounts share.
+
+    Args:
+        limit: Bytes, for all of them.
+        account_limit: Bytes, for each of them.
+    """
+
+    def __init__(self, limit: int, account_limit: int) -> None:
+        self.limit = limit
+        self.account_limit = account_limit
+        self.used = 0
+
+
+class Account:
+    """What the messages of one connection take.
+
+    Attributes:
+        used: Bytes.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.used = 0
+
+    def fits(self, size: int) -> bool:
+        """Tells whether there is room for so many bytes more among all accounts."""
+        return self._budget.used + size <= self._budget.limit
+
+    def take(self, size: int) -> None:
+        """Counts so many bytes more.
+
+        Raises:
+            ResourceExhaustedError: They are too many; nothing was counted.
+        """
+        if self.used + size > self._budget.account_limit:
+            raise ResourceExhaustedError(
+                f"messages of {self.used + size} bytes on one connection; "
+                f"allowed: {self._budget.account_limit}; use more connections, or fewer calls "
+                "at once"
+            )
+        if not self.fits(size):
+            raise ResourceExhaustedError(
+                f"messages of {self._budget.used + size} bytes on all connections; "
+                f"allowed: {self._budget.limit}; try again later"
+            )
+        self.used += size
+        self._budget.used += size
+
+    def give_back(self, size: int) -> None:
+        """Counts so many bytes less."""
+        self.used -= size
+        self._budget.used -= size

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a server grants its peers: connections, memory, time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from .errors import InvalidValueError
+
+__all__ = ["DEFAULT_MAX_PENDING", "Limits"]
+
+DEFAULT_MAX_PENDING = 1024
+"""Calls that may wait for the policy, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server grants its peers; what is beyond it costs the peer that asks for it.
+
+    Attributes:
+        connections: Open at once. Beyond it a new one takes the place of the one that
+            has been idle for longest, or is refused where none is idle.
+        connection_bytes: Requests that are arriving, waiting or being worked on, and
+            responses that are being sent, on one connection; at least one of each is
+            allowed.
+        total_bytes: The same on all connections together.
+        handshake_seconds: For a new connection to show that it speaks HTTP/2.
+        stall_seconds: For which nothing at all may move, while a peer is to send the rest
+            of its requests or to take its responses.
+        idle_seconds: For which a connection may carry no call; clients connect again by
+            themselves.
+        keepalive_seconds: Of silence during a call, after which a peer is asked whether
+            it is still there.
+        keepalive_timeout: Seconds for the answer.
+
+    Raises:
+        ValueError: One of them is not positive.
+    """
+
+    connections: int = 1024
+    connection_bytes: int = 512 * 2**20
+    total_bytes: int = 2 * 2**30
+    handshake_seconds: float = 10.0
+    stall_seconds: float = 30.0
+    idle_seconds: float = 3600.0
+    keepalive_seconds: float = 60.0
+    keepalive_timeout: float = 20.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            whole = field.type == "int"
+            if not value > 0 or (whole and not isinstance(value, int)):
+                what = "a whole number, at least 1" if whole else "seconds, more than 0"
+                raise InvalidValueError(f"limits: {field.name}={value!r}; allowed: {what}")
+
+    @property
+    def shortest(self) -> float:
+        """The shortest time among them."""
+        return min(
+            (getattr(self, f.name) for f in fields(self) if f.type == "float"), default=math.inf
+        )
