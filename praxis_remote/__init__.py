@@ -11,6 +11,7 @@ from .async_client import AsyncPolicyClient
 from .client import PolicyClient
 from .context import RequestContext, current_request
 from .errors import RemoteError
+from .limits import Limits
 from .protocol import PolicyHandler
 from .serialization import build_observation
 from .server import PolicyServer
@@ -19,6 +20,7 @@ from .version import __version__
 
 __all__ = [
     "AsyncPolicyClient",
+    "Limits",
     "Observation",
     "ObservationValue",
     "PolicyClient",

@@ -54,7 +54,7 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             whole = field.type == "int"
-            if not value > 0 or (whole and not isinstance(value, int)):
+            if not (isinstance(value, int if whole else (int, float)) and value > 0):
                 what = "a whole number, at least 1" if whole else "seconds, more than 0"
                 raise InvalidValueError(f"limits: {field.name}={value!r}; allowed: {what}")
 

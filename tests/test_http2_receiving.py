@@ -196,7 +196,7 @@ def test_a_server_that_greets_with_something_else_is_found_out_at_nine_bytes() -
 def test_a_frame_over_the_limit_is_refused_at_its_head(kind: int) -> None:
     log = Log()
     log.give(GREETING)
-    with pytest.raises(OffenceError, match="a frame of 1048577 bytes; allowed: (1048576|65536)"):
+    with pytest.raises(OffenceError, match=r"a frame of 1048577 bytes; allowed: (1048576|65536)"):
         log.give(raw_frame(kind, 1, bytes(MAX_FRAME_SIZE + 1))[:9])
 
 

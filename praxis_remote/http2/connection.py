@@ -155,11 +155,9 @@ class Call(ABC):
 class Owner(ABC):
     """Who a connection belongs to: it is told what concerns no call that is running."""
 
-    def accept(
-        self, stream: Stream, headers: Headers
-    ) -> None:  # pragma: no cover - h2 lets no client receive a request
-        """Takes a new call, which it shall register."""
-        raise NotImplementedError
+    def accept(self, stream: Stream, headers: Headers) -> None:  # noqa: ARG002 - for servers
+        """Takes a new call, which it shall register. Not for clients."""
+        raise OffenceError(f"a request on stream {stream.id}, from a server")
 
     @abstractmethod
     def settings_received(self) -> None:
@@ -710,7 +708,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             nbytes = self.connection.receive_into(self._receiver.buffer())
             self._received += nbytes
             self._receiver.received(nbytes)
-        if self._receiver.behind:
+        if self._receiver.behind and not self.connection.is_closing():
             # Whatever a peer sends at once, others have their turn in between.
             self.connection.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._catch_up)
@@ -741,17 +739,24 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             log.exception("closing a connection after an unforeseen error")
             self.processor.close("an unforeseen error; see the log of the process")
 
+    # What follows in the same read on the end of the connection is of no interest.
+
     def _feed(self, data: memoryview) -> None:
-        for event in self.connection.feed(bytes(data)):
-            self.processor.process(event)
+        if not self.connection.is_closing():
+            for event in self.connection.feed(bytes(data)):
+                self.processor.process(event)
 
     def _receive_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
-        for event in self.connection.h2.receive_block(stream_id, block, end_stream=end_stream):
-            self.processor.process(event)
+        if not self.connection.is_closing():
+            h2 = self.connection.h2
+            for event in h2.receive_block(stream_id, block, end_stream=end_stream):
+                self.processor.process(event)
 
     def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:
-        for event in self.connection.h2.receive_payload(stream_id, size, end_stream=end_stream):
-            self.processor.process(event)
+        if not self.connection.is_closing():
+            h2 = self.connection.h2
+            for event in h2.receive_payload(stream_id, size, end_stream=end_stream):
+                self.processor.process(event)
 
     @override
     def resume_writing(self) -> None:
