@@ -26,7 +26,7 @@ class Limits:
             has been idle for longest, or is refused where none is idle.
         connection_bytes: Requests that are arriving, waiting or being worked on, and
             responses that are being sent, on one connection; at least one of each is
-            allowed.
+            allowed. Messages of up to 4 KiB are not counted.
         total_bytes: The same on all connections together.
         handshake_seconds: For a new connection to show that it speaks HTTP/2.
         stall_seconds: For which nothing at all may move, while a peer is to send the rest

@@ -26,10 +26,15 @@ class Clock:
 def spend_all(patience: Patience) -> int:
     """Returns how many frames were borne."""
     count = 0
-    with pytest.raises(OffenceError) as caught:
+
+    def spend() -> None:
+        nonlocal count
         while True:
             patience.spend()
             count += 1
+
+    with pytest.raises(OffenceError) as caught:
+        spend()
     assert caught.value.code is ErrorCodes.ENHANCE_YOUR_CALM
     return count
 

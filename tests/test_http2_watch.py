@@ -26,7 +26,7 @@ class Story:
 
     def for_seconds(self, seconds: int, **changes: Any) -> list[tuple[float, Finding]]:
         """Returns what was found, and when, after something has changed."""
-        found = []
+        found: list[tuple[float, Finding]] = []
         self._seen = self._seen._replace(**changes)
         for _ in range(seconds):
             finding = self._watch.look(self._seen, self._now)

@@ -20,7 +20,7 @@ from praxis_remote.errors import InvalidValueError
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_a_limit_that_is_not_positive_is_an_error_that_names_it(name: str, value: float) -> None:
     with pytest.raises(InvalidValueError, match=rf"limits: {name}={value}; allowed: .*at least|0"):
-        Limits(**{name: value})
+        Limits(**dict[str, Any]({name: value}))
 
 
 @pytest.mark.parametrize("value", [1.5, "many", None])

@@ -68,6 +68,10 @@ _LOOK_SECONDS = 1.0
 # there is none.
 _SLOW, _SLOW_AFTER = 256 * 1024, 5.0
 
+# Messages up to this size are not counted, so that health is told and episodes end
+# however short memory is.
+_SMALL = 4096
+
 # Files that the rest of the process may want, and those that a connection takes.
 _FILES_LEFT, _FILES_EACH = 128, 2
 
@@ -231,7 +235,9 @@ class ServerCall(Call):
         Raises:
             ResourceExhaustedError: There is no room for it.
         """
-        self._listener.make_room(self.connection.account, size)
+        if size <= _SMALL:
+            return
+        self._listener.make_room(self, size)
         self.connection.account.take(size)
         self._held += size
 
@@ -500,11 +506,12 @@ class Listener:
         """Returns what counts the memory of a new connection's messages."""
         return Account(self._budget)
 
-    def make_room(self, account: Account, size: int) -> None:
+    def make_room(self, call: ServerCall, size: int) -> None:
         """Ends messages that hardly move, if there is no memory left for one that might."""
-        while not account.fits(size):
+        while not call.connection.account.fits(size):
             now = time.monotonic()
-            slowest = min(self._running, key=lambda call: call.speed(now), default=None)
+            others = self._running - {call}
+            slowest = min(others, key=lambda other: other.speed(now), default=None)
             if slowest is None or slowest.speed(now) >= _SLOW:
                 return
             log.warning("%s: %s: ended to make room", slowest.peer, slowest.path)
