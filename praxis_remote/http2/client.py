@@ -38,8 +38,9 @@ from ..errors import (
 )
 from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
 from ..version import __version__
-from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
 from .headers import volatile
+from .protocol import Protocol
+from .streams import Call, Owner, Stream, StreamRefusedError
 from .watch import Silences
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"

@@ -45,7 +45,8 @@ from ..limits import Limits
 from ..memory import Pool
 from ..stepper import Stepper
 from .budget import Account, Budget
-from .connection import CLOSE_TIMEOUT, Call, Owner, Protocol, Stream
+from .protocol import Protocol
+from .streams import CLOSE_TIMEOUT, Call, Owner, Stream
 from .watch import Silences
 
 log = logging.getLogger("praxis_remote.http2")

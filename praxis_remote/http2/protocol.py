@@ -1,0 +1,358 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""asyncio's protocol for a connection: from its first byte to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from grpclib import protocol as grpclib_protocol
+from grpclib.config import Configuration
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error, ProtocolError
+from h2.settings import SettingCodes, Settings
+from typing_extensions import override
+
+from .connection import Connection
+from .machine import StateMachine
+from .offence import OffenceError
+from .receiving import Receiver
+from .streams import CLOSE_TIMEOUT, Call, Owner, Processor
+from .watch import Finding, Seen, Silences, Watch
+
+log = logging.getLogger("praxis_remote.http2")
+
+# Wide enough that no sender waits for news of them: a message's size is checked before
+# its memory is taken, and TCP keeps the pace.
+_STREAM_WINDOW = 128 * 2**20
+_CONNECTION_WINDOW = 512 * 2**20
+# What another call on the same connection may have to wait for.
+_MAX_FRAME_SIZE = 4 * 2**20
+_MAX_STREAMS = 128
+_DEFAULT_WINDOW = 65535
+
+# Linux's default takes a fifth of a megabyte at a time. The system cuts this to its limit.
+_UNIX_SEND_BUFFER = 4 * 2**20
+
+# Reads at a time, so that no peer holds the loop.
+_MAX_READS = 64
+
+_PING = b"praxis??"
+
+# TCP's own: how often it asks, and the most seconds that Linux takes.
+_PROBES = 3
+_MAX_TCP_SECONDS = 32767
+
+
+class _NoHandler(grpclib_protocol.AbstractHandler):
+    """What grpclib's classes insist on; `Owner` and `Call` are told instead."""
+
+    def accept(self, stream: Any, headers: Any, release_stream: Any) -> None:
+        """Not used."""
+
+    def cancel(self, stream: Any) -> None:
+        """Not used."""
+
+    def close(self) -> None:
+        """Not used."""
+
+
+class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
+    """grpclib's asyncio protocol, with windows and frame size announced at the start.
+
+    Args:
+        owner: Who it belongs to.
+        client_side: Whether the peer is a server.
+        silences: How long the peer may be silent; see `look`.
+
+    Attributes:
+        lost: Set when the connection has ended, with all that was to be sent.
+        ending: Whether the peer was told that calls are not taken any more.
+    """
+
+    connection: Connection
+    processor: Processor
+
+    def __init__(self, owner: Owner, *, client_side: bool, silences: Silences) -> None:
+        super().__init__(
+            _NoHandler(),
+            Configuration().__for_client__() if client_side else Configuration().__for_server__(),
+            H2Configuration(
+                client_side=client_side,
+                # Decodes any byte, where ASCII would close the connection.
+                header_encoding="latin-1",
+                validate_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_inbound_headers=False,
+                normalize_outbound_headers=False,
+            ),
+        )
+        self._owner = owner
+        self._silences = silences
+        self.lost = asyncio.Event()
+        self.ending = self._leaving = False
+        self._refusal: str | None = None
+        self._received = 0
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sends the settings."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock, self._silences)
+        elif sock is not None:
+            # TCP's grows by itself.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BUFFER)
+        self.connection = Connection(
+            self._start_h2(), cast("asyncio.Transport", transport), config=self.config
+        )
+        self.processor = Processor(self._owner, self.handler, self.connection)
+        self.connection.drained = self.processor.wake_calls
+        self._receiver = Receiver(
+            client_side=bool(self.h2_config.client_side),
+            max_frame_size=_MAX_FRAME_SIZE,
+            find=self.processor.find,
+            feed=self._feed,
+            headers=self._receive_block,
+            complete=self._complete,
+            patience=self.processor.patience,
+        )
+        self._watch = Watch(self._silences, time.monotonic())
+        self.connection.flush()
+        if self._refusal is not None:
+            self.end(self._refusal, ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _start_h2(self) -> StateMachine:
+        h2 = StateMachine(self.h2_config)
+        values = {
+            SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
+            SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
+            SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
+        }
+        client = bool(self.h2_config.client_side)
+        if client:
+            values[SettingCodes.ENABLE_PUSH] = 0
+        # As initial values they hold from the first byte; an update would hold only
+        # once the peer has acknowledged it.
+        h2.local_settings = Settings(client=client, initial_values=values)
+        h2.settings_changed()
+        h2.max_inbound_frame_size = _MAX_FRAME_SIZE
+        h2.initiate_connection()
+        h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+        return h2
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Says where the next bytes from the socket belong."""
+        return self._receiver.buffer()
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        """Takes bytes from the socket."""
+        self._received += nbytes
+        if not self._leaving:
+            self._handle(self._receive, nbytes)
+
+    def _receive(self, nbytes: int) -> None:
+        self._receiver.received(nbytes)
+        for _ in range(_MAX_READS):
+            if not (self._receiver.amid and nbytes) or self._receiver.behind:
+                break
+            # Without a turn of the loop for each piece.
+            nbytes = self.connection.receive_into(self._receiver.buffer())
+            self._received += nbytes
+            self._receiver.received(nbytes)
+        if self._receiver.behind and not self.connection.is_closing():
+            # Whatever a peer sends at once, others have their turn in between.
+            self.connection.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        if not (self.connection.is_closing() or self._leaving):
+            self._handle(self._receiver.go_on)
+        if self.connection.is_closing():
+            return
+        if self._receiver.behind and not self._leaving:
+            asyncio.get_running_loop().call_soon(self._catch_up)
+        else:
+            self.connection.transport.resume_reading()
+
+    def _handle(self, act: Callable[..., None], *args: int) -> None:
+        """Does what a peer's bytes ask for, and ends the connection if that may not be."""
+        try:
+            act(*args)
+            self.connection.flush()
+        except OffenceError as error:
+            self.end(f"the peer broke the protocol: {error}", error.code)
+        except ProtocolError as error:
+            # h2 has said goodbye already.
+            self.connection.flush()
+            self.processor.close(f"the peer broke the protocol: {error}")
+        except Exception:
+            # It shall cost this connection, and not more.
+            log.exception("closing a connection after an unforeseen error")
+            self.processor.close("an unforeseen error; see the log of the process")
+
+    # What follows in the same read on the end of the connection is of no interest.
+
+    def _feed(self, data: memoryview) -> None:
+        if not self.connection.is_closing():
+            for event in self.connection.feed(bytes(data)):
+                self.processor.process(event)
+
+    def _receive_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
+        if not self.connection.is_closing():
+            h2 = self.connection.h2
+            for event in h2.receive_block(stream_id, block, end_stream=end_stream):
+                self.processor.process(event)
+
+    def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:
+        if not self.connection.is_closing():
+            h2 = self.connection.h2
+            for event in h2.receive_payload(stream_id, size, end_stream=end_stream):
+                self.processor.process(event)
+
+    @override
+    def resume_writing(self) -> None:
+        """Called by the transport when its buffer has drained."""
+        super().resume_writing()
+        if self.connection.write_ready.is_set():
+            self.processor.wake_calls()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the transport at its end."""
+        if self.made:
+            super().connection_lost(exc)
+        self.lost.set()
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a connection yet."""
+        return hasattr(self, "processor")
+
+    def look(self, now: float) -> None:
+        """Looks whether the peer is there, and does what it should.
+
+        Args:
+            now: Seconds on the monotonic clock.
+        """
+        if not self.made or self.connection.is_closing():
+            return
+        connection, processor = self.connection, self.processor
+        calls = processor.calls()
+        unsent = connection.unsent() > 0
+        seen = Seen(
+            busy=bool(calls),
+            begun=connection.h2.highest_inbound_stream_id,
+            received=self._received,
+            due=any(call.due() for call in calls),
+            moved=self._receiver.moved + processor.payload_sent,
+            unsent=unsent,
+            taken=connection.taken - connection.transport.get_write_buffer_size(),
+        )
+        self._act(self._watch.look(seen, now), calls)
+
+    def _act(self, finding: Finding, calls: list[Call]) -> None:
+        silences = self._silences
+        if finding is Finding.ASK:
+            with suppress(H2Error):
+                self.connection.h2.ping(_PING)
+                self.connection.flush()
+        elif finding is Finding.GONE:
+            self.end(f"the peer answered no ping within {silences.answer:g} s", patience=0)
+        elif finding is Finding.BLOCKED:
+            self.end(f"the peer read nothing for {silences.stall:g} s", patience=0)
+        elif finding is Finding.STALLED:
+            for call in calls:
+                if call.due():
+                    call.stalled(silences.stall)
+        elif finding is Finding.IDLE:
+            self.retire(f"no call for {silences.idle:g} s")
+
+    def announce_end(self, reason: str) -> None:
+        """Tells the peer that calls from now on are not taken. Those that run go on."""
+        if self.made and not self.ending and not self.connection.is_closing():
+            self.ending = True
+            with suppress(H2Error):
+                self.connection.h2.say_goodbye(text=reason)
+                self.connection.flush()
+
+    def leave(self, reason: str) -> None:
+        """Says goodbye and lets the peer close, which it does when it has read all.
+
+        To close while something of the peer's is unread, a window update for example,
+        would have the system throw away what the peer has not read yet.
+        """
+        if not self._leaving and not self.connection.is_closing():
+            self.announce_end(reason)
+            self._leaving = True
+            self.connection.write_eof()
+
+    def retire(self, reason: str) -> None:
+        """Ends a connection that carries no calls, with time for the peer to read so."""
+        self.leave(reason)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.close, reason)
+
+    def refuse(self, reason: str) -> None:
+        """Ends a connection that is about to begin, as soon as it can be told why."""
+        self._refusal = reason
+
+    def end(
+        self,
+        reason: str,
+        code: ErrorCodes = ErrorCodes.NO_ERROR,
+        patience: float = CLOSE_TIMEOUT,
+    ) -> None:
+        """Says goodbye with the reason, fails the calls and closes."""
+        if not self.connection.is_closing():
+            with suppress(H2Error):
+                self.connection.h2.say_goodbye(code, reason)
+                self.connection.flush()
+        if not self.connection.is_closing():
+            self.connection.end_if_flushed()
+            self.processor.close(reason, patience)
+
+    def close(self, reason: str, patience: float = CLOSE_TIMEOUT) -> None:
+        """Says goodbye, fails the calls and closes, as `Processor.close` does."""
+        if not self.made:
+            # Accepted at this moment; it ends as soon as it begins.
+            self.refuse(reason)
+        elif self._leaving and not self.connection.is_closing():
+            self.connection.end_if_flushed()
+            self.processor.close(reason, patience)
+        else:
+            self.end(reason, patience=patience)
+
+
+def _keep_alive(sock: socket.socket, silences: Silences) -> None:
+    """Has the system find out whether the other machine is there, also without a call.
+
+    A client without a loop of its own cannot answer a ping between its calls.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    first, each = math.ceil(silences.ping), math.ceil(silences.answer / _PROBES)
+    options = {
+        "TCP_KEEPIDLE": first,
+        "TCP_KEEPALIVE": first,  # macOS's name for it
+        "TCP_KEEPINTVL": each,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": 1000 * (first + math.ceil(silences.answer)),
+    }
+    for name, value in options.items():
+        if (option := getattr(socket, name, None)) is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, min(value, _MAX_TCP_SECONDS))
