@@ -28,6 +28,7 @@ from benchmarks.tables import number, table
 from praxis_remote import codec, serialization, wire
 from praxis_remote.framing import DEFAULT_MAX_MESSAGE_SIZE, MessageReader, MessageWriter
 from praxis_remote.http2.headers import RememberingDecoder, RememberingEncoder, volatile
+from praxis_remote.http2.patience import Patience
 from praxis_remote.http2.receiving import Receiver, Target
 from praxis_remote.schema import PredictRequest, PredictResponse
 
@@ -168,6 +169,7 @@ def _receive(stream: bytes, frame: int) -> bytearray | memoryview | None:
         feed=lambda _: None,
         headers=lambda *_: None,
         complete=lambda *_: None,
+        patience=Patience(),
     )
     _feed_settings(receiver)
     position = 0

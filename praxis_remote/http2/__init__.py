@@ -14,6 +14,7 @@ connection settles the call, so that nothing is cancelled but by its caller.
 """
 
 from .client import ClientConnection, Response
-from .server import Listener, ServerCall
+from .server import Listener
+from .server_call import ServerCall
 
 __all__ = ["ClientConnection", "Listener", "Response", "ServerCall"]

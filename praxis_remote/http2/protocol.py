@@ -169,26 +169,39 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     def _receive(self, nbytes: int) -> None:
         self._receiver.received(nbytes)
         for _ in range(_MAX_READS):
-            if not (self._receiver.amid and nbytes) or self._receiver.behind:
+            if not nbytes or self._receiver.behind or not self._wants_more():
                 break
             # Without a turn of the loop for each piece.
             nbytes = self.connection.receive_into(self._receiver.buffer())
             self._received += nbytes
             self._receiver.received(nbytes)
-        if self._receiver.behind and not self.connection.is_closing():
+        if not self._receiver.behind and not nbytes:
+            # Either nothing is left, or the peer has gone, which the loop finds out first.
+            asyncio.get_running_loop().call_later(0, self._handle, self.processor.begin_whole)
+        elif not self._receiver.behind:
+            self.processor.begin_whole()
+        elif not self.connection.is_closing():
             # Whatever a peer sends at once, others have their turn in between.
             self.connection.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._catch_up)
 
+    def _wants_more(self) -> bool:
+        return self._receiver.amid or (self.processor.has_whole() and self.connection.has_news())
+
     def _catch_up(self) -> None:
         if not (self.connection.is_closing() or self._leaving):
-            self._handle(self._receiver.go_on)
+            self._handle(self._go_on)
         if self.connection.is_closing():
             return
         if self._receiver.behind and not self._leaving:
             asyncio.get_running_loop().call_soon(self._catch_up)
         else:
             self.connection.transport.resume_reading()
+
+    def _go_on(self) -> None:
+        self._receiver.go_on()
+        if not self._receiver.behind:
+            self.processor.begin_whole()
 
     def _handle(self, act: Callable[..., None], *args: int) -> None:
         """Does what a peer's bytes ask for, and ends the connection if that may not be."""

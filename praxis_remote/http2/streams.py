@@ -205,6 +205,7 @@ class Processor(grpclib_protocol.EventsProcessor):
         self.deadlines = Deadlines()
         self.patience = Patience()
         self.payload_sent = 0
+        self._whole: list[Call] = []
         self._client_side = bool(connection.h2.config.client_side)
 
     @override
@@ -228,6 +229,7 @@ class Processor(grpclib_protocol.EventsProcessor):
             calls = self.calls()
             # For grpclib there is nobody to be told.
             self._streams.clear()
+            self._whole.clear()
             super().close(reason)
             for call in calls:
                 call.fail(UnavailableError(reason))
@@ -289,7 +291,25 @@ class Processor(grpclib_protocol.EventsProcessor):
         """The peer's last word on a stream."""
         if self._client_side:
             self.patience.answered()
-        if (call := self.find(event.stream_id)) is not None:
+        if (call := self.find(event.stream_id)) is None:
+            return
+        if self._client_side:
+            call.receive_end()
+        else:
+            self._whole.append(call)
+
+    def has_whole(self) -> bool:
+        """Tells whether `begin_whole` has something to do."""
+        return bool(self._whole)
+
+    def begin_whole(self) -> None:
+        """Has a server's calls go on whose requests have come.
+
+        Not before all is read that came with them: their callers may have given them up
+        long ago, while this process could not read.
+        """
+        whole, self._whole = self._whole, []
+        for call in whole:
             call.receive_end()
 
     @override

@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""A call as the server sees it: a request that arrives, is answered, or comes to nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
+from typing_extensions import override
+
+from ..calls import (
+    CONTENT_TYPE,
+    Deadline,
+    Headers,
+    Metadata,
+    decode_metadata,
+    decode_timeout,
+    encode_status,
+)
+from ..errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    MessageTooLargeError,
+    RemoteError,
+    StatusCode,
+)
+from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
+from ..stepper import Stepper
+from .budget import Account
+from .streams import Call, Stream
+
+log = logging.getLogger("praxis_remote.http2")
+
+_RESPONSE_HEADERS: Headers = (
+    (":status", "200"),
+    ("content-type", CONTENT_TYPE),
+    ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
+)
+_OK_TRAILERS = encode_status(StatusCode.OK)
+
+# Messages up to this size are not counted, so that health is told and episodes end
+# however short memory is.
+_SMALL = 4096
+
+# Seconds after which it can be said how fast a message moves.
+_SPEED_AFTER = 5.0
+
+
+class Caller(Protocol):
+    """The connection on which a call came."""
+
+    @property
+    def peer(self) -> str:
+        """The caller's address."""
+
+    @property
+    def account(self) -> Account:
+        """What its messages take."""
+
+
+class Answerer(Protocol):
+    """Who answers a call, and is told what becomes of it."""
+
+    max_message_size: int
+
+    def reader(self, reserve: Reserve) -> MessageReader:
+        """Returns what takes a request's message."""
+
+    def check(self, call: ServerCall) -> None:
+        """Raises `RemoteError` for a call whose message need not be waited for."""
+
+    def answer(self, call: ServerCall) -> Coroutine[Any, Any, None]:
+        """Answers a call whose message is there."""
+
+    def make_room(self, call: ServerCall, size: int) -> None:
+        """Ends other calls, if there is no memory left for this one."""
+
+    def forget(self, call: ServerCall) -> None:
+        """Takes the news that a call has ended."""
+
+
+class _Request(NamedTuple):
+    """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
+
+    path: str
+    metadata: Metadata
+    timeout: str | None
+    encoding: str
+    refusal: str | None
+
+
+@lru_cache(maxsize=64)
+def _read_headers(headers: Headers) -> _Request:
+    fields = dict(headers)
+    content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
+    refusal = None
+    if fields.get(":method") != "POST":
+        refusal = "405"
+    elif content_type not in (CONTENT_TYPE, CONTENT_TYPE + "+proto"):
+        refusal = "415"
+    return _Request(
+        path=fields.get(":path", ""),
+        metadata=decode_metadata(headers),
+        timeout=fields.get("grpc-timeout"),
+        encoding=fields.get("grpc-encoding", "identity"),
+        refusal=refusal,
+    )
+
+
+class ServerCall(Call):
+    """A call as the service sees it.
+
+    Attributes:
+        path: ``/package.Service/Method``.
+        metadata: What the caller sent along.
+        deadline: When the caller gives up, if it said so.
+        peer: The caller's address; for one without, as on a UNIX socket, the socket's.
+        connection: On which it came.
+        ran: Whether the policy has begun on it.
+    """
+
+    deadline: Deadline | None = None
+
+    def __init__(
+        self, stream: Stream, headers: Headers, connection: Caller, listener: Answerer
+    ) -> None:
+        super().__init__()
+        request = _read_headers(headers)
+        self.path = request.path
+        self.metadata = request.metadata
+        self.peer = connection.peer
+        self.connection = connection
+        self._request = request
+        self._stream = stream
+        self._listener = listener
+        self._reader = listener.reader(self.hold)
+        self._writer: MessageWriter | None = None
+        self._held = 0
+        # When the message of the moment began to move.
+        self._since = time.monotonic()
+        self._error: RemoteError | None = None
+        self._answer: Stepper[None] | None = None
+        self._gone = False
+        self._finished = False
+        self.ran = False
+
+    def begin(self) -> None:
+        """Starts the deadline, or answers at once what needs no message to be answered."""
+        if self._request.refusal is not None:
+            self.send_headers(((":status", self._request.refusal),))
+            self._finish()
+            return
+        try:
+            self._read_deadline()
+            self._listener.check(self)
+        except RemoteError as error:
+            self.end_with(error)
+
+    def _read_deadline(self) -> None:
+        if self._request.timeout is None:
+            return
+        seconds = decode_timeout(self._request.timeout)
+        if seconds <= 0:
+            raise _expired()
+        self.deadline = Deadline.after(seconds)
+        self._stream.processor.deadlines.add(self.deadline, self._expire)
+
+    def _expire(self) -> None:
+        self.end_with(_expired())
+
+    # What the stream tells.
+
+    @override
+    def abandoned(self) -> bool:
+        return self._gone
+
+    @override
+    def receive_headers(self, headers: Headers) -> None:
+        """Trailers of a request mean nothing."""
+
+    @override
+    def receive_data(self, data: bytes | memoryview) -> None:
+        if not self._finished:
+            try:
+                self._reader.feed(data)
+            except RemoteError as error:
+                self.end_with(error)
+
+    @override
+    def receive_into(self, size: int) -> memoryview | None:
+        return None if self._finished else self._reader.space(size)
+
+    @override
+    def received_into(self, size: int) -> None:
+        self._reader.filled(size)
+
+    @override
+    def receive_end(self) -> None:
+        if not self._finished:
+            self._answer = Stepper(self._listener.answer(self), self._step)
+            self._step()
+
+    @override
+    def fail(self, error: RemoteError) -> None:
+        self._gone = True
+        if self._answer is None:
+            self._finish()
+        else:
+            self._answer.cancel()
+
+    @override
+    def due(self) -> bool:
+        return self._answer is None or self._writer is not None
+
+    @override
+    def stalled(self, seconds: float) -> None:
+        moved, size = self._progress()
+        what = "request" if self._answer is None else "response"
+        text = f"nothing of the {what} moved for {seconds:g} s, after {moved} of {size} bytes"
+        log.warning("%s: %s: %s", self.peer, self.path, text)
+        self.end_with(DeadlineExceededError(text))
+
+    def _progress(self) -> tuple[int, int]:
+        if self._writer is None:
+            return self._reader.progress()
+        return self._writer.size - self._writer.remaining, self._writer.size
+
+    def speed(self, now: float) -> float:
+        """Returns the bytes a second of a message that moves; infinity where none does."""
+        seconds = now - self._since
+        if not self.due() or seconds < _SPEED_AFTER:
+            return math.inf
+        return self._progress()[0] / seconds
+
+    def hold(self, size: int) -> None:
+        """Counts memory as this call's until it ends.
+
+        Raises:
+            ResourceExhaustedError: There is no room for it.
+        """
+        if size <= _SMALL:
+            return
+        self._listener.make_room(self, size)
+        self.connection.account.take(size)
+        self._held += size
+
+    # What the service asks.
+
+    @property
+    def compressed(self) -> bool:
+        """Whether `message` has to decompress it, which may take long."""
+        return self._reader.compressed
+
+    def message(self) -> bytearray | memoryview:
+        """Returns the request message.
+
+        Raises:
+            RemoteError: It is cut off, cannot be decompressed, or is not there.
+        """
+        message = self._reader.end(self._request.encoding)
+        if message is None:
+            raise InvalidArgumentError("the call ended without a request message")
+        # It belongs to the caller from now on, who knows when it is of no more use.
+        self._reader.clear()
+        return message
+
+    # What the server does.
+
+    def _step(self) -> None:
+        assert self._answer is not None
+        self._answer.step()
+        if self._answer.done:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Ends the call, and lets the peer stop sending if it still does."""
+        if self._finished:
+            return
+        self._finished = True
+        if self.deadline is not None:
+            self._stream.processor.deadlines.remove(self._expire)
+        self._stream.processor.release(self._stream)
+        self._stream.reset_if_open(ErrorCodes.NO_ERROR)
+        self._listener.forget(self)
+        self._reader.clear()
+        self.connection.account.give_back(self._held)
+
+    def end_with(self, error: RemoteError) -> None:
+        """Has the call answered with a status, and stops the work on it."""
+        if self._answer is not None:
+            # Its traceback would lead back here, and to the memory of what was received.
+            self._error = error.with_traceback(None)
+            self._answer.cancel()
+            return
+        self.send_status(error)
+        self._finish()
+
+    def error_after_cancel(self) -> RemoteError | None:
+        """Returns what to answer after the call was stopped; None if nobody listens."""
+        return None if self._gone else self._error
+
+    async def send(self, segments: Segments, max_message_size: int) -> None:
+        """Sends the response."""
+        try:
+            writer = MessageWriter(segments, max_message_size, "response")
+        except MessageTooLargeError as error:
+            log.warning("%s: %s: %s", self.peer, self.path, error.details())
+            raise
+        self.hold(writer.remaining)
+        self._stream.queue_headers(_RESPONSE_HEADERS)
+        self._writer, self._since = writer, time.monotonic()
+        await self._stream.send_message(writer, _OK_TRAILERS)
+        self._stream.processor.patience.answered()
+
+    def send_status(self, error: RemoteError) -> None:
+        """Answers with an error alone. What was half sent is cut off instead."""
+        if self._writer is not None:
+            self._stream.reset_if_open(ErrorCodes.CANCEL)
+            return
+        status = encode_status(error.code(), error.details(), never_ran=not self.ran)
+        self.send_headers(_RESPONSE_HEADERS + status)
+
+    def send_headers(self, headers: Headers) -> None:
+        """Sends headers that are all of the response."""
+        with suppress(H2Error):
+            self._stream.queue_headers(headers, end_stream=True)
+            self._stream.connection.flush()
+
+
+def _expired() -> DeadlineExceededError:
+    return DeadlineExceededError("the caller's deadline passed before the answer was ready")
