@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import operator
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -97,6 +98,21 @@ def check_timeout(timeout: float | None) -> float | None:
             f"timeout: {timeout!r} seconds; pass a positive number, or None for no limit"
         )
     return None if seconds == float("inf") else seconds
+
+
+def check_retries(retries: int | None) -> int | None:
+    """Returns how often a call may be sent again, or None for what its method has.
+
+    Raises:
+        InvalidValueError: It is negative.
+        TypeError: It is no integer.
+    """
+    if retries is None:
+        return None
+    number = operator.index(retries)
+    if number < 0:
+        raise InvalidValueError(f"retries: {retries!r}; at least 0 is needed, or None")
+    return number
 
 
 def encode_timeout(seconds: float) -> str:
@@ -203,6 +219,9 @@ def _decode_base64(text: str) -> bytes:
 
 _UNQUOTED = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
+NEVER_RAN = ("praxis-never-ran", "1")
+"""The trailer with which a server says that the policy never began on the call."""
+
 # A grpcio client takes more for RESOURCE_EXHAUSTED: its limit for all headers is 8 KiB.
 _MAX_DETAILS = 4096
 
@@ -219,15 +238,23 @@ _STATUS_OF_HTTP = {
 }
 
 
-def encode_status(code: StatusCode, details: str = "") -> Headers:
-    """Returns a status as trailers. Text over 4 kB is cut."""
-    status = ("grpc-status", str(code.value))
+def encode_status(code: StatusCode, details: str = "", *, never_ran: bool = False) -> Headers:
+    """Returns a status as trailers. Text over 4 kB is cut.
+
+    Args:
+        code: The status.
+        details: What happened.
+        never_ran: Whether the policy has not begun on the call and never will.
+    """
+    status: Headers = (("grpc-status", str(code.value)),)
+    if never_ran:
+        status = (*status, NEVER_RAN)
     if not details:
-        return (status,)
+        return status
     raw = details.encode("utf-8", "replace")
     if len(raw) > _MAX_DETAILS:
         raw = raw[: _MAX_DETAILS - 3].decode("utf-8", "ignore").encode() + b"..."
-    return status, ("grpc-message", _cut_quoted(quote(raw, safe=_UNQUOTED)))
+    return *status, ("grpc-message", _cut_quoted(quote(raw, safe=_UNQUOTED)))
 
 
 def _cut_quoted(quoted: str) -> str:
@@ -285,4 +312,4 @@ def check_status(trailers: Headers) -> None:
     """
     code, details = decode_status(trailers)
     if code is not StatusCode.OK:
-        raise error_for_status(code, details)
+        raise error_for_status(code, details, never_ran=NEVER_RAN in trailers)

@@ -12,7 +12,7 @@ the package but ``asyncio.CancelledError``, which always passes.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from grpclib.const import Status as StatusCode
 
@@ -44,17 +44,28 @@ class RemoteError(Exception):
         address: The peer, ``host:port`` or ``unix:path``; None for an error found on
             this side before there was a peer.
         status: The gRPC status, where it is not the class's own.
+        never_ran: See below.
+
+    Attributes:
+        never_ran: Whether it is certain that the policy has not begun on the call, and
+            never will; False when nobody can know.
     """
 
     status: ClassVar[StatusCode] = StatusCode.UNKNOWN
 
     def __init__(
-        self, details: str, address: str | None = None, status: StatusCode | None = None
+        self,
+        details: str,
+        address: str | None = None,
+        status: StatusCode | None = None,
+        *,
+        never_ran: bool = False,
     ) -> None:
         super().__init__(details)
         self._details = details
         self._code = status or self.status
         self.address = address
+        self.never_ran = never_ran
 
     def code(self) -> StatusCode:
         """Returns the status; its ``name`` is gRPC's, such as ``"UNAVAILABLE"``."""
@@ -64,12 +75,23 @@ class RemoteError(Exception):
         """Returns what happened, without status and address."""
         return self._details
 
+    def add_tries(self, tries: int) -> None:
+        """Has the details tell how often the call was tried."""
+        self._details += f"; tried {tries} times"
+
     def __str__(self) -> str:
         where = "" if self.address is None else f" ({self.address})"
         return f"{self._code.name}: {self._details}{where}"
 
-    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, str | None, StatusCode]]:
-        return type(self), (self._details, self.address, self._code)
+    def __reduce__(self) -> tuple[type[RemoteError], tuple[Any, ...], dict[str, Any]]:
+        return type(self), self._arguments(), self._state()
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """Returns what makes a copy, whose state is set after."""
+        return self._details, self.address, self._code
+
+    def _state(self) -> dict[str, Any]:
+        return {"never_ran": self.never_ran, "_details": self._details}
 
 
 class InvalidArgumentError(RemoteError, ValueError):
@@ -152,8 +174,8 @@ class MessageTooLargeError(ResourceExhaustedError, ValueError):
         self.size = size
         self.limit = limit
 
-    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, int, int, str | None]]:  # type: ignore[override]  # each class lists its own fields
-        return type(self), (self._what, self.size, self.limit, self.address)
+    def _arguments(self) -> tuple[Any, ...]:
+        return self._what, self.size, self.limit, self.address
 
 
 class HandlerError(RemoteError, RuntimeError):
@@ -190,6 +212,9 @@ _CLASS_OF_STATUS: dict[StatusCode, type[RemoteError]] = {
 """The class that a client raises for a status; RemoteError for the others."""
 
 
-def error_for_status(status: StatusCode, details: str, address: str | None = None) -> RemoteError:
+def error_for_status(
+    status: StatusCode, details: str, address: str | None = None, *, never_ran: bool = False
+) -> RemoteError:
     """Returns the error to raise for a status that a peer sent."""
-    return _CLASS_OF_STATUS.get(status, RemoteError)(details, address, status)
+    cls = _CLASS_OF_STATUS.get(status, RemoteError)
+    return cls(details, address, status, never_ran=never_ran)
