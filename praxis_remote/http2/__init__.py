@@ -13,7 +13,7 @@ aside: they cancel the caller's task where here a deadline, a reset or a lost
 connection settles the call, so that nothing is cancelled but by its caller.
 """
 
-from .client import ClientConnection, Response
+from .client import ClientConnection, NotTakenError, Response
 from .server import Listener, ServerCall
 
-__all__ = ["ClientConnection", "Listener", "Response", "ServerCall"]
+__all__ = ["ClientConnection", "Listener", "NotTakenError", "Response", "ServerCall"]

@@ -11,8 +11,9 @@ import socket
 from collections import deque
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from h2 import events
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, NoAvailableStreamIDError, TooManyStreamsError
 from typing_extensions import override
@@ -33,12 +34,13 @@ from ..errors import (
     CallCancelledError,
     DeadlineExceededError,
     InvalidArgumentError,
+    MessageTooLargeError,
     RemoteError,
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
 from ..version import __version__
-from .connection import Call, Owner, Protocol, Stream, StreamRefusedError
+from .connection import Call, Connection, Owner, Processor, Protocol, Stream, StreamRefusedError
 from .headers import volatile
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
@@ -58,6 +60,10 @@ _REFUSAL_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256
 _TOLD = RemoteError("the caller knows")
 
 
+class NotTakenError(UnavailableError):
+    """The connection takes no more calls, and has not taken this one: another one may."""
+
+
 class Response(NamedTuple):
     """What comes back from a call that went well."""
 
@@ -68,9 +74,11 @@ class Response(NamedTuple):
 class _ClientCall(Call):
     """A call as its caller sees it: settled once, by whatever comes first."""
 
-    def __init__(self, reader: MessageReader) -> None:
+    def __init__(self, reader: MessageReader, sending: _Protocol) -> None:
         super().__init__()
         self._reader = reader
+        self._sending = sending
+        self._end: int | None = None
         self._encoding: str | None = None
         self._trailers: Headers = ()
         self._settled: Response | RemoteError | None = None
@@ -86,14 +94,14 @@ class _ClientCall(Call):
             try:
                 self._encoding = check_response_headers(headers)
             except RemoteError as error:
-                self.fail(error)
+                self._settle(error)
 
     @override
     def receive_data(self, data: bytes | memoryview) -> None:
         try:
             self._reader.feed(data)
         except RemoteError as error:
-            self.fail(_blame_server(error))
+            self._settle(_blame_server(error))
 
     @override
     def receive_into(self, size: int) -> memoryview | None:
@@ -109,7 +117,7 @@ class _ClientCall(Call):
             try:
                 self._settle(self._read_response())
             except RemoteError as error:
-                self.fail(error)
+                self._settle(error)
 
     def _read_response(self) -> Response:
         if self._encoding is None:
@@ -125,7 +133,23 @@ class _ClientCall(Call):
 
     @override
     def fail(self, error: RemoteError) -> None:
+        if isinstance(error, StreamRefusedError) or self._never_leaves():
+            error.never_ran = True
         self._settle(error)
+
+    def sent(self) -> None:
+        """Takes the news that the end of the request was handed to the connection."""
+        self._end = self._sending.end_of_sent()
+
+    def _never_leaves(self) -> bool:
+        """Tells whether the request's last byte has not left, and never will.
+
+        No server begins on less: what a settled call has not handed over it never does,
+        and what a lost connection has not taken is lost.
+        """
+        if self._end is None:
+            return True
+        return self._sending.gone and self._end > self._sending.taken
 
     def _settle(self, outcome: Response | RemoteError) -> None:
         if self._settled is None:
@@ -157,6 +181,89 @@ def _blame_server(error: RemoteError) -> RemoteError:
     return error
 
 
+class _Meter(socket.socket):
+    """A socket that counts what it has taken."""
+
+    taken = 0
+
+    @override
+    def send(self, *args: Any) -> int:
+        sent = super().send(*args)
+        self.taken += sent
+        return sent
+
+    @override
+    def sendmsg(self, *args: Any) -> int:
+        sent = super().sendmsg(*args)
+        self.taken += sent
+        return sent
+
+
+class _Processor(Processor):
+    """Tells the calls that a leaving server has not begun that it never will."""
+
+    @override
+    def process_connection_terminated(self, event: events.ConnectionTerminated) -> None:
+        # Who leaves for an error shall not be sent the cause of it at once again.
+        kind = UnavailableError if event.error_code else NotTakenError
+        for stream_id, stream in list(self._streams.items()):
+            if stream_id > (event.last_stream_id or 0):
+                text = "the server went away before it took the call"
+                stream.call.fail(kind(text, never_ran=True))
+        super().process_connection_terminated(event)
+
+
+class _Protocol(Protocol):
+    """A protocol that knows how much of what was sent has left.
+
+    Attributes:
+        gone: Whether nothing more can leave.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner, client_side=True)
+        self._meter: _Meter | None = None
+        self.gone = False
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self.made:
+            return
+        self.processor = _Processor(self._owner, self.handler, self.connection)
+        self.connection.drained = self.processor.wake_calls
+        self._meter = _measure(self.connection)
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.gone = True
+        super().connection_lost(exc)
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the socket has taken."""
+        return 0 if self._meter is None else self._meter.taken
+
+    def end_of_sent(self) -> int | None:
+        """Returns what `taken` will be when the last byte that was flushed has left.
+
+        None if it has not, and never will: a connection that is closing drops it.
+        """
+        connection = self.connection
+        if connection.is_closing():
+            return None
+        return self.taken if connection.write_ready.is_set() else self.taken + connection.unsent()
+
+
+def _measure(connection: Connection) -> _Meter | None:
+    if connection._socket is None:
+        return None
+    # The same descriptor, which is known elsewhere already.
+    meter = connection._socket = _Meter(fileno=connection._socket.detach())
+    meter.setblocking(False)
+    return meter
+
+
 class ClientConnection(Owner):
     """A connection that carries any number of calls at once.
 
@@ -167,7 +274,7 @@ class ClientConnection(Owner):
     def __init__(self, address: AnyAddress, max_message_size: int) -> None:
         self._address = address
         self._max_message_size = max_message_size
-        self._protocol = Protocol(self, client_side=True)
+        self._protocol = _Protocol(self)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: deque[_ClientCall] = deque()
         self.usable = False
@@ -192,6 +299,7 @@ class ClientConnection(Owner):
                 f"cannot connect: {getattr(error, 'strerror', None) or error}; "
                 "is the server running?",
                 str(address),
+                never_ran=True,
             ) from error
         except asyncio.CancelledError:
             # What is connected already tells of its end later, when nobody listens.
@@ -234,10 +342,11 @@ class ClientConnection(Owner):
                     f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
                     "is this the address of a policy server?",
                     str(self._address),
+                    never_ran=True,
                 )
             )
         for call in self._queue:
-            call.fail(UnavailableError(reason))
+            call.fail(NotTakenError(reason))
 
     def has_news(self) -> bool:
         """Tells whether the peer has sent or closed since the loop last looked."""
@@ -280,23 +389,37 @@ class ClientConnection(Owner):
         headers = _request_headers(path, self._address.authority, metadata)
         pauses = iter(_REFUSAL_PAUSES)
         while True:
-            call = _ClientCall(MessageReader(self._max_message_size, "response", find=find))
+            reader = MessageReader(self._max_message_size, "response", find=find)
+            call = _ClientCall(reader, self._protocol)
             try:
-                writer = MessageWriter(segments, self._max_message_size, "request")
-                return await self._try(call, writer, headers, deadline)
-            except RemoteError as error:
-                pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
+                return await self._try(call, self._writer(segments), headers, deadline)
+            except StreamRefusedError as error:
+                error.address = str(self._address)
+                pause = next(pauses, None)
                 if pause is None:
-                    error.address = str(self._address)
                     raise
-            await asyncio.sleep(pause)
+                if not self.usable:
+                    raise NotTakenError(error.details(), error.address, never_ran=True) from None
+            except RemoteError as error:
+                error.address = str(self._address)
+                raise
+            await asyncio.sleep(_within(pause, deadline))
+
+    def _writer(self, segments: Segments) -> MessageWriter:
+        try:
+            return MessageWriter(segments, self._max_message_size, "request")
+        except MessageTooLargeError as error:
+            error.never_ran = True
+            raise
 
     async def _try(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
         if deadline is None:
             return await self._run(call, writer, headers, None)
-        seconds = max(0.0, deadline.remaining())
+        seconds = deadline.remaining()
+        if seconds <= 0:
+            raise DeadlineExceededError("the timeout passed before the call left", never_ran=True)
 
         def expire() -> None:
             call.fail(_expired(seconds))
@@ -320,9 +443,12 @@ class ClientConnection(Owner):
             raise
         try:
             await stream.send_message(writer)
+            call.sent()
             return await call.result()
         except H2Error as error:
-            raise UnavailableError(f"the connection failed while sending: {error}") from error
+            raise UnavailableError(
+                f"the connection failed while sending: {error}", never_ran=True
+            ) from error
         finally:
             self._protocol.processor.release(stream)
             stream.reset_if_open(ErrorCodes.CANCEL)
@@ -340,7 +466,7 @@ class ClientConnection(Owner):
         """Opens a stream, if the server allows one more."""
         call.response()  # which cannot be here yet, but an error may
         if not self.usable:
-            raise UnavailableError("the connection takes no more calls")
+            raise NotTakenError("the connection takes no more calls", never_ran=True)
         h2 = self._protocol.connection.h2
         if deadline is not None:
             # What is left when the call leaves; it may have waited for its turn.
@@ -352,9 +478,10 @@ class ClientConnection(Owner):
             return None
         except NoAvailableStreamIDError:
             self.usable = False
-            raise UnavailableError("the connection takes no more calls") from None
+            raise NotTakenError("the connection takes no more calls", never_ran=True) from None
         except H2Error as error:
-            raise UnavailableError(f"the connection takes no calls: {error}") from error
+            text = f"the connection takes no calls: {error}"
+            raise NotTakenError(text, never_ran=True) from error
         stream = Stream(self._protocol.processor, stream_id)
         self._protocol.processor.register(stream, call)
         return stream
@@ -400,6 +527,10 @@ async def _connect_unix(path: str) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def _within(pause: float, deadline: Deadline | None) -> float:
+    return pause if deadline is None else max(0.0, min(pause, deadline.remaining()))
 
 
 def _expired(seconds: float) -> DeadlineExceededError:
