@@ -393,16 +393,11 @@ class ClientConnection(Owner):
             call = _ClientCall(reader, self._protocol)
             try:
                 return await self._try(call, self._writer(segments), headers, deadline)
-            except StreamRefusedError as error:
-                error.address = str(self._address)
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                if not self.usable:
-                    raise NotTakenError(error.details(), error.address, never_ran=True) from None
             except RemoteError as error:
-                error.address = str(self._address)
-                raise
+                pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
+                if pause is None:
+                    error.address = str(self._address)
+                    raise
             await asyncio.sleep(_within(pause, deadline))
 
     def _writer(self, segments: Segments) -> MessageWriter:
