@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,7 +33,8 @@ from praxis_remote.errors import (
     RemoteError,
     UnavailableError,
 )
-from praxis_remote.schema import PredictResponse
+from praxis_remote.http2 import client as http2_client
+from praxis_remote.schema import NamedTensor, Observation, PredictRequest, PredictResponse, Tensor
 from praxis_remote.serialization import encode_numpy_array
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
@@ -44,6 +46,7 @@ ACTION = framed(bytes(PredictResponse(action=encode_numpy_array(np.zeros((1, 1))
 
 # One frame, of which no socket takes more than a part while the peer reads nothing.
 ONE_FRAME = 4 * 2**20 - 2000
+LARGE = NamedTensor(key="a", tensor=Tensor(data=bytes(ONE_FRAME)))
 
 
 def answer(peer: Peer, stream_id: int | None = None) -> None:
@@ -67,8 +70,8 @@ def narrow(peer: Peer, window: int = 10) -> int:
     return stream_id
 
 
-def widen(peer: Peer) -> None:
-    """Lets one large frame through, of which the sockets hold but a part."""
+def widen(peer: Peer, sent: threading.Event) -> None:
+    """Lets one large frame through, and waits until all of it was handed over."""
     peer.h2.local_settings = Settings(
         client=False,
         initial_values={
@@ -79,6 +82,7 @@ def widen(peer: Peer) -> None:
     peer.h2.max_inbound_frame_size = 2**22
     peer.start()
     peer.wait_for(RequestReceived)
+    assert sent.wait(WAIT)
 
 
 def goaway(peer: Peer, last: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
@@ -96,13 +100,29 @@ def fails(face: Face, *scripts: Callable[[Peer], None], quiet: bool = False, **o
     return raised.value
 
 
-def fails_large(face: Face, script: Callable[[Peer], None]) -> Any:
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a client has handed all of a request to its connection."""
+    event = threading.Event()
+    original = http2_client._ClientCall.sent
+
+    def tell(call: http2_client._ClientCall) -> None:
+        original(call)
+        event.set()
+
+    monkeypatch.setattr(http2_client._ClientCall, "sent", tell)
+    return event
+
+
+def fails_large(face: Face, script: Callable[[Peer], None], *, joined: bool = False) -> Any:
     """Returns the error of a prediction that is too large for the sockets to hold."""
     with RawServer(script, quiet=True) as server:
         server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client = face.client(server.port)
+        request = PredictRequest(observations=[Observation(tensors=[LARGE])])
+        batch = [{"a": np.zeros(ONE_FRAME, np.uint8)}]
         with pytest.raises(UnavailableError) as raised:
-            client.predict_action([{"a": np.zeros(ONE_FRAME, np.uint8)}])
+            client.stub.predict(request) if joined else client.predict_action(batch)
         client.close()
     return raised.value
 
@@ -196,9 +216,11 @@ def test_a_call_whose_time_passes_before_all_of_it_was_let_through_never_ran(fac
     assert error.never_ran
 
 
-def test_a_request_of_which_the_socket_did_not_take_all_never_ran(face: Face) -> None:
+def test_a_request_of_which_the_socket_did_not_take_all_never_ran(
+    face: Face, sent: threading.Event
+) -> None:
     def cut(peer: Peer) -> None:
-        widen(peer)
+        widen(peer, sent)
         peer.close()
 
     assert fails_large(face, cut).never_ran
@@ -246,10 +268,10 @@ def test_a_call_that_runs_when_its_time_passes_or_its_client_closes_is_not_said_
 
 
 def test_what_may_still_leave_when_this_side_closes_is_not_said_to_have_not_left(
-    face: Face,
+    face: Face, sent: threading.Event
 ) -> None:
     def break_the_protocol(peer: Peer) -> None:
-        widen(peer)
+        widen(peer, sent)
         peer.sock.sendall(raw_frame(0, 0, b"\0"))  # DATA on stream 0
         peer.wait_closed()
 
@@ -258,13 +280,16 @@ def test_what_may_still_leave_when_this_side_closes_is_not_said_to_have_not_left
     assert not error.never_ran
 
 
-def test_a_request_of_which_the_socket_took_the_end_late_may_have_run(face: Face) -> None:
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_request_of_which_the_socket_took_the_end_late_may_have_run(
+    face: Face, sent: threading.Event, joined: bool
+) -> None:
     def cut(peer: Peer) -> None:
-        widen(peer)
+        widen(peer, sent)
         peer.wait_for(StreamEnded)
         peer.close()
 
-    assert not fails_large(face, cut).never_ran
+    assert not fails_large(face, cut, joined=joined).never_ran
 
 
 # ---------------------------------------------------------------- moved to another connection
