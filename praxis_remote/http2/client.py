@@ -245,14 +245,14 @@ class _Protocol(Protocol):
         return 0 if self._meter is None else self._meter.taken
 
     def end_of_sent(self) -> int | None:
-        """Returns what `taken` will be when the last byte that was flushed has left.
+        """Returns what `taken` will be at least when the last byte that was flushed has left.
 
         None if it has not, and never will: a connection that is closing drops it.
         """
         connection = self.connection
         if connection.is_closing():
             return None
-        return self.taken if connection.write_ready.is_set() else self.taken + connection.unsent()
+        return 0 if connection.write_ready.is_set() else self.taken + connection.unsent()
 
 
 def _measure(connection: Connection) -> _Meter | None:
