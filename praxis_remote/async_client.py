@@ -22,6 +22,7 @@ from .calls import (
     Deadline,
     MetadataLike,
     Method,
+    check_retries,
     check_timeout,
     encode_metadata,
 )
@@ -35,6 +36,8 @@ from .errors import (
     UnavailableError,
 )
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments
+from .http2 import Response
+from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
 from .stub import make_stub
@@ -42,6 +45,9 @@ from .types import Array, ObservationLike, PolicyKwargValue
 from .values import as_episode_ids
 
 __all__ = ["AsyncPolicyClient"]
+
+# For calls that do no harm when they are sent again.
+_HARMLESS_RETRIES = 2
 
 # How long one try of wait_ready may take, and the pauses between tries.
 _READY_ATTEMPT = 2.0
@@ -64,9 +70,14 @@ class AsyncPolicyClient:
             included; None for no limit.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         metadata: Pairs sent with every call; the policy may read them.
+        retries: How often a call is sent again, after pauses, within its timeout. A
+            prediction only when it is certain that the policy has not begun on it
+            (`RemoteError.never_ran`) and the server is unavailable or has too much to
+            do; the others whenever the server is unavailable. None: never a prediction,
+            twice the others.
 
     Raises:
-        ValueError: A host, port, timeout or metadata that cannot be.
+        ValueError: A host, port, timeout, metadata or number of retries that cannot be.
 
     Example:
         ```python
@@ -83,6 +94,7 @@ class AsyncPolicyClient:
         timeout: float | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         metadata: MetadataLike | None = None,
+        retries: int | None = None,
     ) -> None:
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
@@ -92,8 +104,10 @@ class AsyncPolicyClient:
             "timeout": timeout,
             "max_message_size": max_message_size,
             "metadata": metadata,
+            "retries": retries,
         }
         self._timeout = check_timeout(timeout)
+        self._retries = check_retries(retries)
         self._channel = Channel(
             check_address(host, port), max_message_size, encode_metadata(metadata)
         )
@@ -115,6 +129,7 @@ class AsyncPolicyClient:
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_ids: Sequence[str] | None = None,
         timeout: float | None = None,
+        retries: int | None = None,
     ) -> Array:
         """Returns the policy's action for a batch of observations.
 
@@ -128,6 +143,7 @@ class AsyncPolicyClient:
             episode_ids: The episode of each observation, for policies that remember.
             timeout: Seconds for this call; None for the client's, ``math.inf`` for
                 no limit.
+            retries: How often this call is sent again; None for the client's.
 
         Returns:
             The action as the policy returned it, writable; usually its first
@@ -144,8 +160,22 @@ class AsyncPolicyClient:
             RemoteError: The base of these and all others.
         """
         deadline = self._deadline(timeout)
-        segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
-        message = await self._call(PREDICT, segments, deadline, codec.find_data_in_response)
+        retries = self._retries if retries is None else check_retries(retries)
+        try:
+            segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
+        except RemoteError as error:
+            error.never_ran = True
+            raise
+        find = codec.find_data_in_response
+        if not retries:
+            response = await self._channel.call(
+                PREDICT.path, segments, deadline=deadline, find=find
+            )
+        else:
+            response = await self._repeat(
+                PREDICT, segments, deadline, retries, if_never_ran, find=find
+            )
+        message = response.message
         try:
             return codec.decode_predict_response(message)
         except InvalidArgumentError as error:
@@ -160,6 +190,7 @@ class AsyncPolicyClient:
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_id: str | None = None,
         timeout: float | None = None,
+        retries: int | None = None,
     ) -> Array:
         """Returns the policy's action for one observation given in parts.
 
@@ -171,6 +202,7 @@ class AsyncPolicyClient:
             policy_kwargs: As in `predict_action`.
             episode_id: The episode that the observation belongs to.
             timeout: As in `predict_action`.
+            retries: As in `predict_action`.
 
         Returns:
             The action for a batch of one, as the policy returned it.
@@ -186,16 +218,22 @@ class AsyncPolicyClient:
             policy_kwargs=policy_kwargs,
             episode_ids=None if episode_id is None else [episode_id],
             timeout=timeout,
+            retries=retries,
         )
 
     async def reset(
-        self, *, episode_ids: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        *,
+        episode_ids: Sequence[str] | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> bool:
         """Has the policy forget what it remembers.
 
         Args:
             episode_ids: The episodes to forget; none given, or an empty list: all.
             timeout: As in `predict_action`.
+            retries: How often this call is sent again; None for the client's.
 
         Returns:
             True when the policy was reset.
@@ -205,19 +243,25 @@ class AsyncPolicyClient:
         """
         deadline = self._deadline(timeout)
         request = ResetRequest(episode_ids=list(as_episode_ids(episode_ids) or ()))
-        message = await self._call(RESET, [wire.write_message(request)], deadline)
+        message = await self._call(RESET, wire.write_message(request), deadline, retries)
         return self._read(ResetResponse, message).success
 
-    async def health_check(self, *, timeout: float | None = None) -> tuple[bool, str]:
+    async def health_check(
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> tuple[bool, str]:
         """Returns whether the server is ready, and what its policy says of itself.
 
         Answered also while the policy works.
+
+        Args:
+            timeout: As in `predict_action`.
+            retries: As in `reset`.
 
         Raises:
             RemoteError: As in `predict_action`.
         """
         deadline = self._deadline(timeout)
-        message = await self._call(HEALTH_CHECK, [wire.write_message(Empty())], deadline)
+        message = await self._call(HEALTH_CHECK, wire.write_message(Empty()), deadline, retries)
         response = self._read(HealthResponse, message)
         return response.ready, response.model_info
 
@@ -238,9 +282,11 @@ class AsyncPolicyClient:
         pause = _FIRST_PAUSE
         last: str | None = None
         while deadline is None or deadline.remaining() > 0:
+            # The pauses are those below.
+            self._channel.hurry()
             try:
                 ready, info = await self.health_check(
-                    timeout=min(_READY_ATTEMPT, _remaining(deadline))
+                    timeout=min(_READY_ATTEMPT, _remaining(deadline)), retries=0
                 )
                 if ready:
                     return info
@@ -267,14 +313,30 @@ class AsyncPolicyClient:
         return None if seconds is None else Deadline.after(seconds)
 
     async def _call(
+        self, method: Method, request: bytes, deadline: Deadline | None, retries: int | None
+    ) -> bytearray | memoryview:
+        """Calls what does no harm when it is done twice."""
+        retries = self._retries if retries is None else check_retries(retries)
+        if retries is None:
+            retries = _HARMLESS_RETRIES
+        response = await self._repeat(method, [request], deadline, retries, if_unavailable)
+        return response.message
+
+    async def _repeat(
         self,
         method: Method,
         segments: Segments,
         deadline: Deadline | None,
+        retries: int,
+        may_repeat: MayRepeat,
         find: Find | None = None,
-    ) -> bytearray | memoryview:
-        response = await self._channel.call(method.path, segments, deadline=deadline, find=find)
-        return response.message
+    ) -> Response:
+        return await repeat(
+            lambda: self._channel.call(method.path, segments, deadline=deadline, find=find),
+            retries,
+            may_repeat,
+            deadline,
+        )
 
     def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         try:

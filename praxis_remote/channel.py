@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 from .address import AnyAddress
+from .backoff import Backoff
 from .calls import Deadline, Headers
 from .errors import CallCancelledError, DeadlineExceededError, UnavailableError
 from .framing import Find, Segments
-from .http2 import ClientConnection, Response
+from .http2 import ClientConnection, NotTakenError, Response
 
 # A connection is given up after this long, so that the next call tries anew.
 _CONNECT_TIMEOUT = 20.0
@@ -22,20 +24,33 @@ class Channel:
     """One connection at a time, made by the first call that needs it.
 
     A connection that was lost, or belongs to an event loop that is gone, is
-    replaced at the next call.
+    replaced at the next call: at once, but after an attempt that failed not before a
+    pause, for which the calls wait that can.
 
     Args:
         address: The server's.
         max_message_size: Bytes of a request or response.
         metadata: Encoded already, sent with every call.
+        backoff: The pauses after attempts that failed.
     """
 
-    def __init__(self, address: AnyAddress, max_message_size: int, metadata: Headers) -> None:
+    def __init__(
+        self,
+        address: AnyAddress,
+        max_message_size: int,
+        metadata: Headers,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.address = address
         self._max_message_size = max_message_size
         self._metadata = metadata
+        self._backoff = backoff or Backoff()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
+        self._pausing: asyncio.Future[None] | None = None
+        # When the next attempt may be made, and why the last one failed.
+        self._resume: Deadline | None = None
+        self._failure = ""
         self._closed = False
 
     async def call(
@@ -49,54 +64,121 @@ class Channel:
     ) -> Response:
         """Sends a request and returns its response.
 
+        A call that its connection did not take is sent on another one, once, as gRPC's
+        "transparent retries" are.
+        https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+
         Raises:
             RemoteError: Whatever became of it.
         """
+        metadata = self._metadata + metadata
+        connection = await self._connect(deadline)
+        try:
+            return await connection.call(
+                path, segments, deadline=deadline, metadata=metadata, find=find
+            )
+        except NotTakenError:
+            pass
         connection = await self._connect(deadline)
         return await connection.call(
-            path, segments, deadline=deadline, metadata=self._metadata + metadata, find=find
+            path, segments, deadline=deadline, metadata=metadata, find=find
         )
 
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:
         if self._closed:
-            raise CallCancelledError("the client was closed; make a new one", str(self.address))
-        task = self._attempt()
+            self._raise_closed("the client was closed; make a new one")
+        task = self._attempt(deadline)
         if task.done() and task.result().has_news():
             # A loop that was not driven meanwhile learns here that the server has gone.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            task = self._attempt()
+            task = self._attempt(deadline)
         if not task.done():
             # Not wait_for: others wait for the same attempt.
             patience = None if deadline is None else max(0.0, deadline.remaining())
             await asyncio.wait({task}, timeout=patience)
         if not task.done():
+            last = "" if self._resume is None else f"; last: {self._failure}"
             raise DeadlineExceededError(
-                "the timeout passed before a connection was made", str(self.address)
+                f"the timeout passed before a connection was made{last}",
+                str(self.address),
+                never_ran=True,
             )
         if task.cancelled() or self._closed:
-            raise CallCancelledError("the client was closed", str(self.address))
-        if task.exception() is not None and task is self._connecting:
-            # Its traceback will lead to this call, and to all that is to be sent.
-            self._connecting = None
+            self._raise_closed("the client was closed")
+        if isinstance(error := task.exception(), UnavailableError):
+            # One for each call: its traceback leads to all that the call was to send.
+            raise UnavailableError(
+                error.details(), str(self.address), never_ran=True
+            ) from error.__cause__
         return task.result()
 
-    def _attempt(self) -> asyncio.Task[ClientConnection]:
+    def _raise_closed(self, details: str) -> NoReturn:
+        raise CallCancelledError(details, str(self.address), never_ran=True)
+
+    def _attempt(self, deadline: Deadline | None) -> asyncio.Task[ClientConnection]:
         """Returns the attempt to connect that is under way or has succeeded."""
         loop = asyncio.get_running_loop()
-        task = self._connecting
-        if task is not None and self._loop is loop:
-            if not task.done():
+        task = self._connecting if self._loop is loop else None
+        if task is not None and task.done():
+            if _succeeded(task) and task.result().usable:
                 return task
-            if not task.cancelled() and task.exception() is None and task.result().usable:
-                return task
-        task = self._connecting = loop.create_task(self._open())
-        # Read here in case that every caller is gone when it fails.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        self._loop = loop
+            task = None
+        pause = self._check_pause(deadline)
+        if task is None:
+            task = self._connecting = loop.create_task(self._open(pause))
+            # Read here in case that every caller is gone when it fails.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            self._loop = loop
         return task
 
-    async def _open(self) -> ClientConnection:
+    def _check_pause(self, deadline: Deadline | None) -> float:
+        """Returns the seconds before the next attempt, for which a call must have the time."""
+        if self._resume is None:
+            return 0.0
+        pause = self._resume.remaining()
+        if pause > 0 and deadline is not None and deadline < self._resume:
+            raise UnavailableError(
+                f"{self._failure}; the next attempt is made in {pause:.2g} s, after the timeout",
+                str(self.address),
+                never_ran=True,
+            )
+        return pause
+
+    async def _open(self, pause: float) -> ClientConnection:
+        if pause > 0:
+            await self._pause(pause)
+        try:
+            connection = await self._open_now()
+        except UnavailableError as error:
+            self._failure = error.details()
+            self._resume = Deadline.after(self._backoff.next())
+            raise
+        self.hurry()
+        return connection
+
+    async def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._pausing = loop.create_future()
+        timer = loop.call_later(seconds, self._end_pause)
+        try:
+            await self._pausing
+        finally:
+            timer.cancel()
+            self._pausing = None
+
+    def _end_pause(self) -> None:
+        if self._pausing is not None and not self._pausing.done():
+            self._pausing.set_result(None)
+
+    def hurry(self) -> None:
+        """Has the next attempt to connect made at once, whatever became of those before."""
+        self._backoff.reset()
+        self._resume = None
+        if self._loop is asyncio.get_running_loop():
+            self._end_pause()
+
+    async def _open_now(self) -> ClientConnection:
         try:
             return await asyncio.wait_for(
                 ClientConnection.open(self.address, self._max_message_size), _CONNECT_TIMEOUT
@@ -106,6 +188,7 @@ class Channel:
                 f"no connection within {_CONNECT_TIMEOUT:g} s; is the address right, and does a "
                 "firewall let it through?",
                 str(self.address),
+                never_ran=True,
             ) from None
 
     async def close(self) -> None:
@@ -117,6 +200,10 @@ class Channel:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        if not task.cancelled() and task.exception() is None:
+        if _succeeded(task):
             # Connected already, or at the moment when it was cancelled.
             await task.result().close()
+
+
+def _succeeded(task: asyncio.Task[ClientConnection]) -> bool:
+    return not task.cancelled() and task.exception() is None

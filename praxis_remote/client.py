@@ -57,9 +57,10 @@ class PolicyClient:
             included; None for no limit.
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         metadata: Pairs sent with every call; the policy may read them.
+        retries: How often a call is sent again, as `AsyncPolicyClient` has it.
 
     Raises:
-        ValueError: A host, port, timeout or metadata that cannot be.
+        ValueError: A host, port, timeout, metadata or number of retries that cannot be.
 
     Example:
         ```python
@@ -76,6 +77,7 @@ class PolicyClient:
         timeout: float | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         metadata: MetadataLike | None = None,
+        retries: int | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -83,6 +85,7 @@ class PolicyClient:
             "timeout": timeout,
             "max_message_size": max_message_size,
             "metadata": metadata,
+            "retries": retries,
         }
         self._start(closed=False)
         _clients.add(self)
@@ -112,10 +115,15 @@ class PolicyClient:
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_ids: Sequence[str] | None = None,
         timeout: float | None = None,
+        retries: int | None = None,
     ) -> Array:
         return self._run(
             lambda: self._client.predict_action(
-                observations, policy_kwargs=policy_kwargs, episode_ids=episode_ids, timeout=timeout
+                observations,
+                policy_kwargs=policy_kwargs,
+                episode_ids=episode_ids,
+                timeout=timeout,
+                retries=retries,
             )
         )
 
@@ -129,6 +137,7 @@ class PolicyClient:
         policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
         episode_id: str | None = None,
         timeout: float | None = None,
+        retries: int | None = None,
     ) -> Array:
         return self._run(
             lambda: self._client.predict_action_from_parts(
@@ -138,18 +147,27 @@ class PolicyClient:
                 policy_kwargs=policy_kwargs,
                 episode_id=episode_id,
                 timeout=timeout,
+                retries=retries,
             )
         )
 
     @_documented_by(AsyncPolicyClient.reset)
     def reset(  # noqa: D102 - documented by its original
-        self, *, episode_ids: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        *,
+        episode_ids: Sequence[str] | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> bool:
-        return self._run(lambda: self._client.reset(episode_ids=episode_ids, timeout=timeout))
+        return self._run(
+            lambda: self._client.reset(episode_ids=episode_ids, timeout=timeout, retries=retries)
+        )
 
     @_documented_by(AsyncPolicyClient.health_check)
-    def health_check(self, *, timeout: float | None = None) -> tuple[bool, str]:  # noqa: D102 - documented by its original
-        return self._run(lambda: self._client.health_check(timeout=timeout))
+    def health_check(  # noqa: D102 - documented by its original
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> tuple[bool, str]:
+        return self._run(lambda: self._client.health_check(timeout=timeout, retries=retries))
 
     @_documented_by(AsyncPolicyClient.wait_ready)
     def wait_ready(self, timeout: float | None = None) -> str:  # noqa: D102 - documented by its original
@@ -163,14 +181,16 @@ class PolicyClient:
 
     def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         portal = self._portal
-        if portal is None or portal.broken:
+        if portal is None or portal.broken or self._closed:
             portal = self._open_portal()
         return portal.run(function)
 
     def _open_portal(self) -> Portal:
         with self._lock:
             if self._closed:
-                raise CallCancelledError("the client was closed; make a new one", self.address)
+                raise CallCancelledError(
+                    "the client was closed; make a new one", self.address, never_ran=True
+                )
             if self._portal is not None and self._portal.broken:
                 self._portal = None
             if self._portal is None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from praxis_remote.calls import (
     HEALTH_CHECK,
+    NEVER_RAN,
     PREDICT,
     RESET,
     Deadline,
@@ -195,6 +196,23 @@ def test_long_status_text_is_cut_below_the_limit_at_a_whole_letter(letter: str, 
 
 def test_status_ok_is_no_error() -> None:
     assert encode_status(StatusCode.OK) == (("grpc-status", "0"),)
+
+
+@pytest.mark.parametrize("details", ["", "too much to do"])
+@pytest.mark.parametrize("never_ran", [False, True])
+def test_a_status_tells_whether_the_call_never_ran(details: str, never_ran: bool) -> None:
+    trailers = encode_status(StatusCode.UNAVAILABLE, details, never_ran=never_ran)
+    with pytest.raises(RemoteError) as raised:
+        check_status(trailers)
+    assert raised.value.never_ran is never_ran
+    assert raised.value.details() == details
+
+
+def test_another_value_of_the_trailer_says_nothing() -> None:
+    status = encode_status(StatusCode.UNAVAILABLE)
+    with pytest.raises(RemoteError) as raised:
+        check_status((*status, (NEVER_RAN[0], "0")))
+    assert not raised.value.never_ran
     check_status((("grpc-status", "0"), ("grpc-message", "ignored")))
 
 

@@ -15,6 +15,7 @@ import pytest
 from praxis_remote import AsyncPolicyClient
 from praxis_remote import channel as channel_module
 from praxis_remote.address import Address
+from praxis_remote.backoff import Backoff
 from praxis_remote.calls import HEALTH_CHECK, Deadline
 from praxis_remote.channel import Channel
 from praxis_remote.errors import CallCancelledError, DeadlineExceededError, UnavailableError
@@ -24,8 +25,13 @@ from praxis_remote.testing import RecordingHandler
 WAIT = 30.0
 
 
-def channel_to(port: int) -> Channel:
-    return Channel(Address("127.0.0.1", port), 10**6, ())
+def channel_to(port: int, backoff: Backoff | None = None) -> Channel:
+    return Channel(Address("127.0.0.1", port), 10**6, (), backoff)
+
+
+def with_long_pauses(port: int) -> Channel:
+    """Returns a channel that makes no second attempt by itself while a test lasts."""
+    return channel_to(port, Backoff(3600.0, 3600.0, lambda: 0.0))
 
 
 async def call(channel: Channel, timeout: float = WAIT) -> Any:
@@ -144,6 +150,155 @@ def test_a_failed_attempt_is_followed_by_a_new_one() -> None:
         with PolicyServer(RecordingHandler(), port=port):
             await call(channel)
         await channel.close()
+
+    asyncio.run(main())
+
+
+# ---------------------------------------------------------------- pauses between attempts
+
+
+class Mute:
+    """A listening socket that closes whatever connects, and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self, port: int = 0) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+        number: int = self._server.sockets[0].getsockname()[1]
+        return number
+
+    def _accept(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.count += 1
+        writer.close()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+def test_a_call_that_cannot_wait_for_the_next_attempt_fails_at_once_and_says_why() -> None:
+    async def main() -> None:
+        mute = Mute()
+        channel = with_long_pauses(await mute.start())
+        with pytest.raises(UnavailableError, match="did not answer"):
+            await call(channel)
+        for _ in range(100):
+            with pytest.raises(
+                UnavailableError, match=r"did not answer.*next attempt is made in 3.6e\+03 s"
+            ) as raised:
+                await call(channel)
+            assert raised.value.never_ran
+        assert mute.count == 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await channel.close()
+        await mute.stop()
+
+    asyncio.run(main())
+
+
+def test_calls_that_can_wait_share_the_next_attempt_which_hurry_makes_at_once() -> None:
+    async def main() -> None:
+        mute = Mute()
+        channel = with_long_pauses(await mute.start())
+        with pytest.raises(UnavailableError):
+            await call(channel)
+        waiting = [asyncio.ensure_future(call(channel, 10**5)) for _ in range(5)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (mute.count, [task.done() for task in waiting]) == (1, [False] * 5)
+        channel.hurry()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [UnavailableError] * 5
+        assert len({id(result) for result in results}) == 5
+        assert mute.count == 2
+        await channel.close()
+        await mute.stop()
+
+    asyncio.run(main())
+
+
+def test_the_pauses_grow_with_each_attempt_that_fails_and_a_success_resets_them() -> None:
+    class Noting(Backoff):
+        def next(self) -> float:
+            pauses.append(super().next())
+            return 0.0
+
+    async def main() -> None:
+        mute = Mute()
+        port = await mute.start()
+        channel = channel_to(port, Noting(chance=lambda: 0.0))
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                await call(channel)
+        await mute.stop()
+        with PolicyServer(RecordingHandler(), port=port):
+            await call(channel)
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                await call(channel)
+        await channel.close()
+
+    pauses: list[float] = []
+    asyncio.run(main())
+    # The loss of a connection is found by a call or by its attempt, which fails as well.
+    assert pauses[:4] == [0.02, 0.04, 0.08, 0.02]
+    assert pauses[4] == 0.04
+
+
+def test_the_first_attempt_after_a_loss_is_made_at_once() -> None:
+    async def main() -> None:
+        with PolicyServer(RecordingHandler(), port=0) as server:
+            channel = with_long_pauses(server.port)
+            await call(channel)
+        with PolicyServer(RecordingHandler(), port=server.port):
+            await call(channel)
+        await channel.close()
+
+    asyncio.run(main())
+
+
+def test_closing_ends_a_pause_and_leaves_nothing_behind() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        mute = Mute()
+        channel = with_long_pauses(await mute.start())
+        with pytest.raises(UnavailableError):
+            await call(channel)
+        waiting = asyncio.ensure_future(call(channel, 10**5))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await channel.close()
+        with pytest.raises(CallCancelledError) as raised:
+            await waiting
+        assert raised.value.never_ran
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await mute.stop()
+        del channel, waiting, raised
+        gc.collect()
+
+    asyncio.run(main())
+    assert complaints == []
+
+
+def test_waiting_until_a_server_is_ready_keeps_its_own_pace() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+
+    async def main() -> None:
+        client = AsyncPolicyClient("127.0.0.1", port, timeout=WAIT)
+        client._channel._backoff = Backoff(3600.0, 3600.0, lambda: 0.0)
+        with pytest.raises(UnavailableError):
+            await client.health_check(retries=0)
+        with pytest.raises(DeadlineExceededError, match=r"last: cannot connect(?!.*next attempt)"):
+            await client.wait_ready(0.1)
+        with PolicyServer(RecordingHandler(), port=port):
+            assert await client.wait_ready(WAIT) == "RecordingHandler"
+        await client.close()
 
     asyncio.run(main())
 

@@ -66,6 +66,21 @@ def test_each_class_survives_pickling(cls: type[RemoteError]) -> None:
     )
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_that_it_never_ran_and_how_often_it_was_tried_survives_pickling(
+    cls: type[RemoteError],
+) -> None:
+    error = make(cls)
+    assert not error.never_ran
+    assert not pickle.loads(pickle.dumps(error)).never_ran
+    error.never_ran = True
+    error.add_tries(3)
+    copy = pickle.loads(pickle.dumps(error))
+    assert copy.never_ran
+    assert copy.details() == error.details()
+    assert copy.details().endswith("; tried 3 times")
+
+
 @pytest.mark.parametrize("code", [code for code in StatusCode if code is not StatusCode.OK])
 def test_every_status_of_a_peer_has_an_error_that_keeps_it(code: StatusCode) -> None:
     error = error_for_status(code, "text", "host:1")

@@ -16,5 +16,6 @@ connection settles the call, so that nothing is cancelled but by its caller.
 from .client import ClientConnection, Response
 from .server import Listener
 from .server_call import ServerCall
+from .streams import NotTakenError
 
-__all__ = ["ClientConnection", "Listener", "Response", "ServerCall"]
+__all__ = ["ClientConnection", "Listener", "NotTakenError", "Response", "ServerCall"]

@@ -33,6 +33,7 @@ from ..errors import (
     CallCancelledError,
     DeadlineExceededError,
     InvalidArgumentError,
+    MessageTooLargeError,
     RemoteError,
     UnavailableError,
 )
@@ -40,7 +41,7 @@ from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Se
 from ..version import __version__
 from .headers import volatile
 from .protocol import Protocol
-from .streams import Call, Owner, Stream, StreamRefusedError
+from .streams import Call, NotTakenError, Owner, Stream, StreamRefusedError
 from .watch import Silences
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
@@ -72,9 +73,11 @@ class Response(NamedTuple):
 class _ClientCall(Call):
     """A call as its caller sees it: settled once, by whatever comes first."""
 
-    def __init__(self, reader: MessageReader) -> None:
+    def __init__(self, reader: MessageReader, sending: Protocol) -> None:
         super().__init__()
         self._reader = reader
+        self._sending = sending
+        self._end: int | None = None
         self._encoding: str | None = None
         self._trailers: Headers = ()
         self._settled: Response | RemoteError | None = None
@@ -90,14 +93,14 @@ class _ClientCall(Call):
             try:
                 self._encoding = check_response_headers(headers)
             except RemoteError as error:
-                self.fail(error)
+                self._settle(error)
 
     @override
     def receive_data(self, data: bytes | memoryview) -> None:
         try:
             self._reader.feed(data)
         except RemoteError as error:
-            self.fail(_blame_server(error))
+            self._settle(_blame_server(error))
 
     @override
     def receive_into(self, size: int) -> memoryview | None:
@@ -113,7 +116,7 @@ class _ClientCall(Call):
             try:
                 self._settle(self._read_response())
             except RemoteError as error:
-                self.fail(error)
+                self._settle(error)
 
     def _read_response(self) -> Response:
         if self._encoding is None:
@@ -129,7 +132,23 @@ class _ClientCall(Call):
 
     @override
     def fail(self, error: RemoteError) -> None:
+        if isinstance(error, StreamRefusedError) or self._never_leaves():
+            error.never_ran = True
         self._settle(error)
+
+    def sent(self) -> None:
+        """Takes the news that the end of the request was handed to the connection."""
+        self._end = self._sending.connection.end_of_sent()
+
+    def _never_leaves(self) -> bool:
+        """Tells whether the request's last byte has not left, and never will.
+
+        No server begins on less: what a settled call has not handed over it never does,
+        and what a lost connection has not taken is lost.
+        """
+        if self._end is None:
+            return True
+        return self._sending.gone and self._end > self._sending.connection.taken
 
     def _settle(self, outcome: Response | RemoteError) -> None:
         if self._settled is None:
@@ -183,6 +202,7 @@ class ClientConnection(Owner):
         self._protocol = Protocol(self, client_side=True, silences=_SILENCES)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: deque[_ClientCall] = deque()
+        self._reason = "it is not made yet"
         self.usable = False
 
     @classmethod
@@ -205,6 +225,7 @@ class ClientConnection(Owner):
                 f"cannot connect: {getattr(error, 'strerror', None) or error}; "
                 "is the server running?",
                 str(address),
+                never_ran=True,
             ) from error
         except asyncio.CancelledError:
             # What is connected already tells of its end later, when nobody listens.
@@ -234,23 +255,26 @@ class ClientConnection(Owner):
             call.wake()
 
     @override
-    def going_away(self) -> None:
-        self.usable = False
+    def going_away(self, reason: str) -> None:
+        self.usable, self._reason = False, reason
+        for call in list(self._queue):
+            call.fail(NotTakenError(reason))
         self._close_if_left()
 
     @override
     def connection_closed(self, reason: str) -> None:
-        self.usable = False
+        self.usable, self._reason = False, reason
         if not self._greeted.done():
             self._greeted.set_exception(
                 UnavailableError(
                     f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
                     "is this the address of a policy server?",
                     str(self._address),
+                    never_ran=True,
                 )
             )
         for call in self._queue:
-            call.fail(UnavailableError(reason))
+            call.fail(NotTakenError(reason))
 
     def has_news(self) -> bool:
         """Tells whether the peer has sent or closed since the loop last looked."""
@@ -293,23 +317,32 @@ class ClientConnection(Owner):
         headers = _request_headers(path, self._address.authority, metadata)
         pauses = iter(_REFUSAL_PAUSES)
         while True:
-            call = _ClientCall(MessageReader(self._max_message_size, "response", find=find))
+            reader = MessageReader(self._max_message_size, "response", find=find)
+            call = _ClientCall(reader, self._protocol)
             try:
-                writer = MessageWriter(segments, self._max_message_size, "request")
-                return await self._try(call, writer, headers, deadline)
+                return await self._try(call, self._writer(segments), headers, deadline)
             except RemoteError as error:
                 pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
                 if pause is None:
                     error.address = str(self._address)
                     raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_within(pause, deadline))
+
+    def _writer(self, segments: Segments) -> MessageWriter:
+        try:
+            return MessageWriter(segments, self._max_message_size, "request")
+        except MessageTooLargeError as error:
+            error.never_ran = True
+            raise
 
     async def _try(
         self, call: _ClientCall, writer: MessageWriter, headers: Headers, deadline: Deadline | None
     ) -> Response:
         if deadline is None:
             return await self._run(call, writer, headers, None)
-        seconds = max(0.0, deadline.remaining())
+        seconds = deadline.remaining()
+        if seconds <= 0:
+            raise DeadlineExceededError("the timeout passed before the call left", never_ran=True)
 
         def expire() -> None:
             call.fail(_expired(seconds))
@@ -333,9 +366,12 @@ class ClientConnection(Owner):
             raise
         try:
             await stream.send_message(writer)
+            call.sent()
             return await call.result()
         except H2Error as error:
-            raise UnavailableError(f"the connection failed while sending: {error}") from error
+            raise UnavailableError(
+                f"the connection failed while sending: {error}", never_ran=True
+            ) from error
         finally:
             self._protocol.processor.release(stream)
             stream.reset_if_open(ErrorCodes.CANCEL)
@@ -353,7 +389,7 @@ class ClientConnection(Owner):
         """Opens a stream, if the server allows one more."""
         call.response()  # which cannot be here yet, but an error may
         if not self.usable:
-            raise UnavailableError("the connection takes no more calls")
+            raise self._not_taken()
         h2 = self._protocol.connection.h2
         if deadline is not None:
             # What is left when the call leaves; it may have waited for its turn.
@@ -365,12 +401,18 @@ class ClientConnection(Owner):
             return None
         except NoAvailableStreamIDError:
             self.usable = False
-            raise UnavailableError("the connection takes no more calls") from None
+            self._reason = "it has carried as many as it can"
+            raise self._not_taken() from None
         except H2Error as error:
-            raise UnavailableError(f"the connection takes no calls: {error}") from error
+            text = f"the connection takes no calls: {error}"
+            raise NotTakenError(text, never_ran=True) from error
         stream = Stream(self._protocol.processor, stream_id)
         self._protocol.processor.register(stream, call)
         return stream
+
+    def _not_taken(self) -> NotTakenError:
+        text = f"the connection takes no more calls: {self._reason}"
+        return NotTakenError(text, never_ran=True)
 
     async def _wait_turn(self, call: _ClientCall) -> None:
         self._queue.append(call)
@@ -413,6 +455,10 @@ async def _connect_unix(path: str) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def _within(pause: float, deadline: Deadline | None) -> float:
+    return pause if deadline is None else max(0.0, min(pause, deadline.remaining()))
 
 
 def _expired(seconds: float) -> DeadlineExceededError:

@@ -39,7 +39,6 @@ class Connection(grpclib_protocol.Connection):
     """grpclib's connection, with streams of our own, which sends segments unjoined.
 
     Attributes:
-        taken: Bytes that the socket was given.
         last_sent: When headers or trailers of a call left last, on the monotonic clock.
     """
 
@@ -56,7 +55,8 @@ class Connection(grpclib_protocol.Connection):
         self._backlog: deque[memoryview] = deque()
         self._waiting = 0
         self._ending = False
-        self.taken = 0
+        self._direct = self._socket is not None
+        self._taken = 0
         self.last_sent = 0.0
         self.drained: Callable[[], None] = _nothing
 
@@ -84,7 +84,7 @@ class Connection(grpclib_protocol.Connection):
                 self._transport.abort()
                 return
         if self._socket is None:
-            self.taken += size
+            self._taken += size
             self._transport.write(b"".join(segments))
             return
         waiting = bool(self._backlog)
@@ -111,7 +111,7 @@ class Connection(grpclib_protocol.Connection):
                 backlog.clear()
                 self._transport.abort()
                 return
-            self.taken += sent
+            self._taken += sent
             while sent:
                 first = backlog.popleft()
                 if sent < len(first):
@@ -166,6 +166,20 @@ class Connection(grpclib_protocol.Connection):
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
         return self._poll is not None and bool(self._poll.poll(0))
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the socket has taken."""
+        return self._taken - (0 if self._direct else self._transport.get_write_buffer_size())
+
+    def end_of_sent(self) -> int | None:
+        """Returns what `taken` will be at least when the last byte that was flushed has left.
+
+        None if it has not, and never will: a connection that is closing drops it.
+        """
+        if self.is_closing():
+            return None
+        return 0 if self.write_ready.is_set() else self.taken + self.unsent()
 
     def unsent(self) -> int:
         """Returns how many bytes the socket has not taken yet."""

@@ -79,6 +79,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     Attributes:
         lost: Set when the connection has ended, with all that was to be sent.
         ending: Whether the peer was told that calls are not taken any more.
+        gone: Whether nothing more can leave.
     """
 
     connection: Connection
@@ -101,7 +102,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self._owner = owner
         self._silences = silences
         self.lost = asyncio.Event()
-        self.ending = self._leaving = False
+        self.ending = self.gone = self._leaving = False
         self._refusal: str | None = None
         self._received = 0
 
@@ -248,6 +249,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the transport at its end."""
+        self.gone = True
         if self.made:
             super().connection_lost(exc)
         self.lost.set()
@@ -275,7 +277,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             due=any(call.due() for call in calls),
             moved=self._receiver.moved + processor.payload_sent,
             unsent=unsent,
-            taken=connection.taken - connection.transport.get_write_buffer_size(),
+            taken=connection.taken,
         )
         self._act(self._watch.look(seen, now), calls)
 

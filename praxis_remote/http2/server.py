@@ -134,7 +134,7 @@ class _ServerConnection(Owner):
         self._greeted = True
 
     @override
-    def going_away(self) -> None:
+    def going_away(self, reason: str) -> None:
         """A client that goes away still wants its answers; it closes the connection after."""
 
     @override

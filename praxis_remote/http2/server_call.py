@@ -327,7 +327,9 @@ class ServerCall(Call):
         if self._writer is not None:
             self._stream.reset_if_open(ErrorCodes.CANCEL)
             return
-        status = encode_status(error.code(), error.details(), never_ran=not self.ran)
+        # Not where it would be sent again in vain.
+        never_ran = not (self.ran or isinstance(error, MessageTooLargeError))
+        status = encode_status(error.code(), error.details(), never_ran=never_ran)
         self.send_headers(_RESPONSE_HEADERS + status)
 
     def send_headers(self, headers: Headers) -> None:

@@ -41,6 +41,10 @@ class StreamRefusedError(UnavailableError):
     """The peer says that it has not begun the call, so that it may be sent again."""
 
 
+class NotTakenError(UnavailableError):
+    """The connection takes no more calls, and has not taken this one: another one may."""
+
+
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _ERROR_OF_RESET: dict[int, type[RemoteError]] = {
     ErrorCodes.REFUSED_STREAM: StreamRefusedError,
@@ -118,7 +122,7 @@ class Owner(ABC):
         """Takes the news that the peer has sent its settings."""
 
     @abstractmethod
-    def going_away(self) -> None:
+    def going_away(self, reason: str) -> None:
         """Takes the news that the peer takes no new calls on this connection."""
 
     @abstractmethod
@@ -335,19 +339,22 @@ class Processor(grpclib_protocol.EventsProcessor):
     @override
     def process_connection_terminated(self, event: events.ConnectionTerminated) -> None:
         """The peer goes away, at once or after the calls that it has accepted."""
-        text = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
+        said = bytes(event.additional_data or b"")[:200].decode("utf-8", "replace")
         if event.error_code:
-            self.close(f"the peer closed the connection: {event.error_code!r} {text}".rstrip())
+            reason = f"the peer closed the connection: {event.error_code!r} {said}".rstrip()
+            # Not at once again on another connection: the call may be what it left for.
+            self._fail_not_taken(event.last_stream_id or 0, UnavailableError, reason)
+            self.close(reason)
             return
-        self._owner.going_away()
+        reason = f"the server went away before it took the call: {said}".rstrip(": ")
+        self._owner.going_away(said or "the server is going away")
+        self._fail_not_taken(event.last_stream_id or 0, NotTakenError, reason)
+
+    def _fail_not_taken(self, last: int, kind: type[UnavailableError], reason: str) -> None:
         if self._client_side:
             for stream_id, stream in list(self._streams.items()):
-                if stream_id > (event.last_stream_id or 0):
-                    stream.call.fail(
-                        UnavailableError(
-                            f"the server went away before it took the call: {text}".rstrip(": ")
-                        )
-                    )
+                if stream_id > last:
+                    stream.call.fail(kind(reason, never_ran=True))
 
     def wake_calls(self) -> None:
         """Lets every call look again at what it waits for."""
