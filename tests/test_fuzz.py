@@ -29,7 +29,7 @@ from fuzz.targets import TARGETS
 from fuzz.tensors import Tensors
 from praxis_remote import tensors
 from praxis_remote.http2 import Listener
-from praxis_remote.http2.connection import Processor
+from praxis_remote.http2.streams import Processor
 from praxis_remote.wire import reader, unknown
 
 INPUTS = {"messages": 800, "tensors": 300, "growth": 80, "server": 40, "client": 40}
