@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check style types licenses proto check-proto bench microbench profile build clean help
+.PHONY: setup demo test check style types licenses proto check-proto fuzz bench microbench profile build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ style: $(STAMP) ## Check lint rules and format
 	$(BIN)/ruff format --check .
 
 types: $(STAMP) ## Check types strictly
-	$(BIN)/mypy --strict praxis_remote tests tools examples benchmarks
+	$(BIN)/mypy --strict praxis_remote tests tools examples benchmarks fuzz
 
 licenses: $(STAMP) ## Check that every file says its license
 	$(BIN)/pre-commit run check-license-headers --all-files
@@ -50,6 +50,9 @@ bench: $(STAMP) ## Measure side by side with others for ten minutes; write table
 
 microbench: $(STAMP) ## Measure codec, framing and headers beside the variants that lost
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
+
+fuzz: $(STAMP) ## Throw hostile bytes at readers, server and client for three minutes
+	$(BIN)/python -m fuzz $(FUZZ_ARGS)
 
 profile: $(STAMP) ## Show which functions of both sides take the time of a call
 	$(BIN)/python -m benchmarks.profiling $(BENCH_ARGS)
