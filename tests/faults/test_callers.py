@@ -21,7 +21,9 @@ from .ends import WAIT, End, until
 SIZE = 10_000_000
 FLOATS = SIZE // 4
 
-each_kind = pytest.mark.parametrize("kind", [face.__name__ for face in FACES])
+KINDS = [face.__name__ for face in FACES]
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def wait_for_calls(server: End, number: int) -> None:
@@ -41,14 +43,14 @@ def check_free(server: End, face: Face, before: dict[str, int], began: list[int]
     server.settle(before)
 
 
-@each_kind
-def test_of_a_client_that_is_killed_nothing_runs_that_waits_and_nothing_is_kept(
-    run: Run, server: End, kind: str, host: str
+def test_of_clients_that_are_killed_nothing_runs_that_waits_and_nothing_is_kept(
+    run: Run, server: End, host: str
 ) -> None:
     server.serve(host)
     before = server.ask("held")
     caller = run()
-    for number, name in enumerate(("running", "waiting", "waiting too")):
+    for number, kind in enumerate([*KINDS, *KINDS]):
+        name = str(number)
         caller.ask("open", name=name, kind=kind, host=host, port=server.port, timeout=WAIT)
         caller.ask("begin", name=name, number=number, size=SIZE, floats=FLOATS, wait=True)
         wait_for_calls(server, number + 1)
@@ -77,41 +79,45 @@ def test_a_client_that_is_killed_amid_a_large_request_leaves_nothing_behind(
         check_free(server, BlockingFace(), before, began=[])
 
 
-@each_kind
-def test_a_client_that_is_frozen_holds_up_nobody_and_gets_its_own_answers_when_it_goes_on(
-    run: Run, server: End, kind: str, host: str
+def test_clients_that_are_frozen_hold_up_nobody_and_get_their_own_answers_when_they_go_on(
+    run: Run, server: End, host: str
 ) -> None:
     server.serve(host)
     before = server.ask("held")
     caller = run()
-    for number, name in enumerate(("running", "waiting")):
+    for number, kind in enumerate([*KINDS, *KINDS]):
+        name = str(number)
         caller.ask("open", name=name, kind=kind, host=host, port=server.port, timeout=WAIT)
-        timeout = 1.0 if name == "waiting" else None
-        caller.ask("begin", name=name, number=number, floats=4 * FLOATS, wait=True, timeout=timeout)
+        patience = WAIT if number < 2 else 1.5
+        caller.ask(
+            "begin", name=name, number=number, floats=4 * FLOATS, wait=True, timeout=patience
+        )
         wait_for_calls(server, number + 1)
     caller.freeze()
-    # It has waited too long by the server's clock, whatever its own will say.
-    until(lambda: server.ask("held"), lambda held: held["calls"] == 1)
-    server.ask("let_end", times=1)
+    # Two have waited too long by the server's clock, whatever their own will say.
+    until(lambda: server.ask("held"), lambda held: held["calls"] == 2)
+    server.ask("let_end", times=2)
     face = BlockingFace()
     client = face.client(server.port, server.host)
-    # The answer of 40 MB is on its way to one that does not read.
+    # Answers of 40 MB are on their way to one that does not read.
     assert read_number(client.predict_action(observe(9))) == 9
     face.close()
     caller.thaw()
-    assert caller.ask("end", name="running") == {"number": 0}
-    assert caller.ask("end", name="waiting")["code"] == "DEADLINE_EXCEEDED"
-    for name in ("running", "waiting"):
-        caller.ask("close", name=name)
-    assert server.ask("began") == [0, 9]
+    ended = [caller.ask("end", name=str(number)) for number in range(4)]
+    assert ended[:2] == [{"number": 0}, {"number": 1}]
+    assert [each["code"] for each in ended[2:]] == ["DEADLINE_EXCEEDED"] * 2
+    for number in range(4):
+        caller.ask("close", name=str(number))
+    assert server.ask("began") == [0, 1, 9]
     server.settle(before)
 
 
 @pytest.mark.parametrize("kind", ["BlockingFace", "a program's loop"])
 def test_a_call_that_is_interrupted_in_the_queue_never_runs(
-    run: Run, server: End, kind: str, host: str, calls: ThreadPoolExecutor
+    run: Run, server: End, kind: str, calls: ThreadPoolExecutor
 ) -> None:
-    server.serve(host)
+    server.serve()
+    host = server.host
     before = server.ask("held")
     face = BlockingFace()
     first = face.client(server.port, host)

@@ -140,7 +140,7 @@ def test_on_a_network_that_pauses_and_is_slow_every_call_gets_its_own_answer(
     network: Network, kind: str
 ) -> None:
     network.open("", kind)
-    network.link.rate, network.link.pause_every = 20e6, 1000
+    network.link.rate, network.link.pause_every = 40e6, 1500
     pauses = network.link.pauses
     for number in range(1, 3):
         ended = network.caller.ask("call", name="", number=number, size=2_000_000, floats=250_000)

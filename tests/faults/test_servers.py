@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cutting import Cutter, Fault
-from faces import Face
+from faces import FACES, Face
 from hosts import LOOPBACK, unused_port
 
 from praxis_remote import PolicyServer
@@ -18,7 +18,7 @@ from praxis_remote.errors import DeadlineExceededError, StatusCode, UnavailableE
 
 from .conftest import Run
 from .endpoint import Policy, observe, read_number
-from .ends import WAIT, End
+from .ends import WAIT, End, until
 from .hammers import HAMMERS, Hammer
 
 LARGE = 60_000_000
@@ -33,24 +33,30 @@ def check_lost(error: UnavailableError, port: int) -> None:
 
 
 def test_a_server_killed_while_the_policy_works_is_unavailable_and_its_successor_is_found(
-    run: Run, face: Face, host: str, calls: ThreadPoolExecutor
+    run: Run, host: str, calls: ThreadPoolExecutor
 ) -> None:
     server = run()
     server.serve(host)
-    client = face.client(server.port, host)
-    call = calls.submit(client.predict_action, observe(1, wait=True))
-    server.wait_begun()
+    faces = [kind() for kind in FACES]
+    clients = [face.client(server.port, host) for face in faces]
+    killed = [calls.submit(client.predict_action, observe(1, wait=True)) for client in clients]
+    until(lambda: server.ask("held"), lambda held: held["jobs"] == len(clients))
     server.kill()
-    with pytest.raises(UnavailableError) as raised:
-        call.result(WAIT)
-    check_lost(raised.value, server.port)
-    with pytest.raises(UnavailableError, match="is the server running"):
-        client.predict_action(observe(2))
+    for call in killed:
+        with pytest.raises(UnavailableError) as raised:
+            call.result(WAIT)
+        check_lost(raised.value, server.port)
+    for client in clients:
+        with pytest.raises(UnavailableError, match="is the server running"):
+            client.predict_action(observe(2))
     policy = Policy()
     with PolicyServer(policy, host=host, port=server.port):
-        client.wait_ready(WAIT)
-        assert read_number(client.predict_action(observe(3))) == 3
-    assert policy.began == [3]
+        for number, client in enumerate(clients, 3):
+            client.wait_ready(WAIT)
+            assert read_number(client.predict_action(observe(number))) == number
+    for face in faces:
+        face.close()
+    assert policy.began == [3, 4]
 
 
 @pytest.mark.parametrize("way", ["requests", "responses"])
