@@ -130,12 +130,13 @@ class Cutter:
         """Breaks all connections."""
 
         def act() -> None:
-            links, self._links = self._links, []
-            for link in links:
+            for link in self._links:
                 self._act(fault, link)
 
+        broken = len(self._links)
         self._loop.call_soon_threadsafe(act)
-        self.wait_broken()
+        for _ in range(broken):
+            self.wait_broken()
 
     def go_on(self) -> None:
         """Lets pass what is held back."""
@@ -186,6 +187,8 @@ class Cutter:
                 self._pass(reader, there[1], self.requests, link),
                 self._pass(there[0], writer, self.responses, link),
             )
+        except asyncio.CancelledError:
+            pass  # at the end; asyncio would log it
         finally:
             link.reset()
 
