@@ -112,6 +112,11 @@ class _Call(Generic[T]):
                 return self._stepper.result()
         raise CallCancelledError("the client was closed")
 
+    def drop_outcome(self) -> None:
+        """Forgets an outcome that nobody asks for; its traceback leads to all that there was."""
+        with suppress(BaseException):
+            self.outcome()
+
 
 class _Bell:
     """What a signal rings, for a thread that is about to wait: its handler runs only afterwards.
@@ -240,6 +245,7 @@ class Portal:
             _signal.signal(signal.SIGINT, signal.default_int_handler)
             self._deferring = False
             if interrupted:
+                call.drop_outcome()
                 raise KeyboardInterrupt
 
     def _make_loop(self) -> None:

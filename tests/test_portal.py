@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -173,6 +174,28 @@ def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> N
         assert portal.run(work) == 7
     assert cancelled == [True] * 5
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Payload:
+    """Something large."""
+
+
+def test_what_a_call_held_is_free_after_ctrl_c(portal: Portal) -> None:
+    held: list[weakref.ref[Payload]] = []
+
+    async def wait() -> None:
+        payload = Payload()
+        held.append(weakref.ref(payload))
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: Portal) -> None:
