@@ -397,7 +397,8 @@ class Portal:
             return
         epoll = getattr(select, "epoll", None)
         if epoll is not None and isinstance(self._selector, selectors.EpollSelector):
-            with epoll() as own:
+            # Closed already, it is no more shared.
+            with epoll() as own, suppress(ValueError):
                 os.dup2(own.fileno(), self._selector.fileno(), inheritable=False)
 
 

@@ -364,6 +364,13 @@ def test_a_child_that_a_thread_forks_amid_a_call_gets_its_signals_itself(portal:
         assert portal.run(call) == 0
 
 
+def test_a_closed_portal_has_nothing_to_leave_to_a_parent() -> None:
+    portal = Portal()
+    portal.run(nothing)
+    portal.close(nothing)
+    portal.leave_to_parent()
+
+
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system does not list them")
 def test_a_closed_portal_keeps_no_files_open() -> None:
     def count() -> int:

@@ -20,6 +20,7 @@ import pickle
 import queue
 import signal
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,6 +79,7 @@ class Call:
         self.token, self.kind, self.timeout = token, kind, timeout
         self.may_be = {"own"} if timeout is None else {"own", "DeadlineExceededError"}
         self.outcome: Future[str] = Future()
+        self.details = ""
         self.client: object = None
         self.stops = 0
         up, down = SIZES.get(kind, (0, 0))
@@ -165,7 +167,7 @@ class World:
         try:
             outcome = call.judge(call.make(client))
         except RemoteError as error:
-            outcome = type(error).__name__
+            outcome, call.details = type(error).__name__, error.details()
         except BaseException as error:
             outcome = repr(error)
         call.outcome.set_result(outcome)
@@ -250,10 +252,12 @@ class World:
         if pid == 0:
             code = 1
             try:
-                signal.alarm(int(WAIT))
+                faulthandler.dump_traceback_later(WAIT / 2, exit=True)
                 code = 0 if call.judge(call.make(self.client)) == "own" else 2
             except RemoteError:
                 code = 3
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         return pid
@@ -321,7 +325,13 @@ class World:
         for call in self.calls:
             outcome = call.outcome.result(WAIT)
             totals[outcome] += 1
-            assert outcome in call.may_be, (call.token, call.kind, outcome, call.may_be)
+            assert outcome in call.may_be, (
+                call.token,
+                call.kind,
+                outcome,
+                call.details,
+                call.may_be,
+            )
         for child in self.children:
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             totals[f"child: {code}"] += 1
