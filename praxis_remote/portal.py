@@ -64,6 +64,10 @@ class _Call(Generic[T]):
             if self.shall_drive:
                 self._loop.stop()
 
+    def refuse(self) -> None:
+        """Has the coroutine never begin, unless it has. May be called in any thread."""
+        self._abandoned = True
+
     def abandon(self) -> None:
         """Cancels the coroutine."""
         self._abandoned = True
@@ -351,11 +355,14 @@ class Portal:
                 errors.append(error)
 
         thread = threading.Thread(target=work, name="praxis-remote-client", daemon=True)
-        thread.start()
         try:
+            thread.start()
             thread.join()
         except BaseException:
-            self._loop.call_soon_threadsafe(call.abandon)
+            call.refuse()
+            if self._open:
+                with suppress(RuntimeError):  # closed, and the call is done
+                    self._loop.call_soon_threadsafe(call.abandon)
             raise
         if errors:
             raise errors[0]

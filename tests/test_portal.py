@@ -154,6 +154,39 @@ def test_it_works_where_another_loop_runs_already(portal: Portal) -> None:
     assert asyncio.run(cell()) == 7
 
 
+def test_ctrl_c_as_another_thread_starts_to_call_in_ones_stead_ends_the_call() -> None:
+    portal = Portal()
+    begun_and_ended = []
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "return" and code is threading.Thread.start.__code__:
+            sys.setprofile(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def wait() -> None:
+        begun_and_ended.append("begun")
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), WAIT)
+        finally:
+            begun_and_ended.append("ended")
+
+    async def cell() -> None:
+        sys.setprofile(interrupt)
+        try:
+            portal.run(wait)
+        finally:
+            sys.setprofile(None)
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(portal.close, nothing).result(WAIT / 2)
+    assert begun_and_ended in ([], ["begun", "ended"])
+
+
 def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> None:
     cancelled = []
 
