@@ -178,8 +178,10 @@ class World:
         async def work() -> None:
             try:
                 outcome = call.judge(await call.make(self.async_client))
-            except (RemoteError, asyncio.CancelledError) as error:
-                outcome = type(error).__name__
+            except RemoteError as error:
+                outcome, call.details = type(error).__name__, error.details()
+            except asyncio.CancelledError:
+                outcome = "CancelledError"
             except BaseException as error:
                 outcome = repr(error)
             call.outcome.set_result(outcome)
@@ -220,7 +222,7 @@ class World:
             try:
                 outcome = call.judge(call.make(self.client))
             except RemoteError as error:
-                outcome = type(error).__name__
+                outcome, call.details = type(error).__name__, error.details()
             threading.Event().wait(WAIT)
         except KeyboardInterrupt:
             outcome = outcome or "KeyboardInterrupt"
