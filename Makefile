@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check style types licenses proto check-proto fuzz bench microbench profile build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench microbench profile build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: $(STAMP) ## Swing up eight pendulums through a policy server, and draw wha
 
 test: $(STAMP) ## Run the tests, with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+stateful: $(STAMP) ## Draw programs for the shared state, new ones each time, for half an hour
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -s --timeout=0 tests/test_stateful_*.py $(PYTEST_ARGS)
 
 check: style types licenses check-proto ## Run every check that is not a test
 

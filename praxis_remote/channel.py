@@ -14,7 +14,7 @@ from .backoff import Backoff
 from .calls import Deadline, Headers
 from .errors import CallCancelledError, DeadlineExceededError, UnavailableError
 from .framing import Find, Segments
-from .http2 import ClientConnection, NotTakenError, Response
+from .http2 import ClientConnection, NotTakenError, Response, Silences
 
 # A connection is given up after this long, so that the next call tries anew.
 _CONNECT_TIMEOUT = 20.0
@@ -31,6 +31,7 @@ class Channel:
         address: The server's.
         max_message_size: Bytes of a request or response.
         metadata: Encoded already, sent with every call.
+        silences: How long a server may be silent during a call.
         backoff: The pauses after attempts that failed.
     """
 
@@ -39,15 +40,20 @@ class Channel:
         address: AnyAddress,
         max_message_size: int,
         metadata: Headers,
+        silences: Silences,
         backoff: Backoff | None = None,
     ) -> None:
         self.address = address
         self._max_message_size = max_message_size
         self._metadata = metadata
+        self._silences = silences
         self._backoff = backoff or Backoff()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
         self._pausing: asyncio.Future[None] | None = None
+        # Calls that wait for an attempt, and the attempt for which one waits no more.
+        self._waiting = 0
+        self._left: asyncio.Task[ClientConnection] | None = None
         # When the next attempt may be made, and why the last one failed.
         self._resume: Deadline | None = None
         self._failure = ""
@@ -93,10 +99,10 @@ class Channel:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             task = self._attempt(deadline)
-        if not task.done():
-            # Not wait_for: others wait for the same attempt.
-            patience = None if deadline is None else max(0.0, deadline.remaining())
-            await asyncio.wait({task}, timeout=patience)
+        if not task.done() and await self._wait_for(task, deadline):
+            task = self._attempt(deadline)
+            if not task.done():
+                await self._wait_for(task, deadline)
         if not task.done():
             last = "" if self._resume is None else f"; last: {self._failure}"
             raise DeadlineExceededError(
@@ -113,11 +119,35 @@ class Channel:
             ) from error.__cause__
         return task.result()
 
+    async def _wait_for(
+        self, task: asyncio.Task[ClientConnection], deadline: Deadline | None
+    ) -> bool:
+        """Waits for an attempt; returns whether it came to nothing, and that means nothing.
+
+        One that was left under way by a call that timed out may be long over by the time
+        somebody drives the loop again.
+        """
+        stale = self._waiting == 0 and self._left is task
+        patience = None if deadline is None else max(0.0, deadline.remaining())
+        self._waiting += 1
+        try:
+            # Not wait_for: others wait for the same attempt.
+            await asyncio.wait({task}, timeout=patience)
+        finally:
+            self._waiting -= 1
+            if not task.done():
+                self._left = task
+        if not (stale and task.done()) or task.cancelled() or self._closed:
+            return False
+        return task.exception() is not None or not task.result().usable
+
     def _raise_closed(self, details: str) -> NoReturn:
         raise CallCancelledError(details, str(self.address), never_ran=True)
 
     def _attempt(self, deadline: Deadline | None) -> asyncio.Task[ClientConnection]:
         """Returns the attempt to connect that is under way or has succeeded."""
+        if self._closed:
+            self._raise_closed("the client was closed")
         loop = asyncio.get_running_loop()
         task = self._connecting if self._loop is loop else None
         if task is not None and task.done():
@@ -181,7 +211,8 @@ class Channel:
     async def _open_now(self) -> ClientConnection:
         try:
             return await asyncio.wait_for(
-                ClientConnection.open(self.address, self._max_message_size), _CONNECT_TIMEOUT
+                ClientConnection.open(self.address, self._max_message_size, self._silences),
+                _CONNECT_TIMEOUT,
             )
         except asyncio.TimeoutError:
             raise UnavailableError(

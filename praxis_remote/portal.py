@@ -64,6 +64,10 @@ class _Call(Generic[T]):
             if self.shall_drive:
                 self._loop.stop()
 
+    def refuse(self) -> None:
+        """Has the coroutine never begin, unless it has. May be called in any thread."""
+        self._abandoned = True
+
     def abandon(self) -> None:
         """Cancels the coroutine."""
         self._abandoned = True
@@ -111,6 +115,11 @@ class _Call(Generic[T]):
             with suppress(asyncio.CancelledError):
                 return self._stepper.result()
         raise CallCancelledError("the client was closed")
+
+    def drop_outcome(self) -> None:
+        """Forgets an outcome that nobody asks for; its traceback leads to all that there was."""
+        with suppress(BaseException):
+            self.outcome()
 
 
 class _Bell:
@@ -240,6 +249,7 @@ class Portal:
             _signal.signal(signal.SIGINT, signal.default_int_handler)
             self._deferring = False
             if interrupted:
+                call.drop_outcome()
                 raise KeyboardInterrupt
 
     def _make_loop(self) -> None:
@@ -345,11 +355,14 @@ class Portal:
                 errors.append(error)
 
         thread = threading.Thread(target=work, name="praxis-remote-client", daemon=True)
-        thread.start()
         try:
+            thread.start()
             thread.join()
         except BaseException:
-            self._loop.call_soon_threadsafe(call.abandon)
+            call.refuse()
+            if self._open:
+                with suppress(RuntimeError):  # closed, and the call is done
+                    self._loop.call_soon_threadsafe(call.abandon)
             raise
         if errors:
             raise errors[0]
@@ -391,7 +404,8 @@ class Portal:
             return
         epoll = getattr(select, "epoll", None)
         if epoll is not None and isinstance(self._selector, selectors.EpollSelector):
-            with epoll() as own:
+            # Closed already, it is no more shared.
+            with epoll() as own, suppress(ValueError):
                 os.dup2(own.fileno(), self._selector.fileno(), inheritable=False)
 
 

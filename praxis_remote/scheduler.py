@@ -57,12 +57,13 @@ class _Job(Generic[T]):
 
     def work(self, clock: Callable[[], float]) -> None:
         """Runs the function and tells how it ended."""
-        if self.deadline is not None and self.deadline.remaining(clock) <= 0:
-            self.done(None, DeadlineExceededError("the deadline passed in the queue"))
-            return
         function = self.function
         # Let go of before anybody is told: what comes next shall find the memory free.
         del self.function
+        if self.deadline is not None and self.deadline.remaining(clock) <= 0:
+            del function
+            self.done(None, DeadlineExceededError("the deadline passed in the queue"))
+            return
         try:
             result = function()
         except BaseException as error:  # a policy may raise anything, SystemExit included

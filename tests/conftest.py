@@ -6,16 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import profiles
 import pytest
 from faces import FACES, Face
-from hypothesis import settings
 
 # Their fixtures are for several files, as the one below.
 pytest_plugins = ["hosts", "command", "processes"]
 
-# The same examples in every run: a failure here is a failure everywhere.
-settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
-settings.load_profile("repeatable")
+profiles.load()
 
 
 @pytest.fixture(params=FACES)

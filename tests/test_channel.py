@@ -19,6 +19,7 @@ from praxis_remote.backoff import Backoff
 from praxis_remote.calls import HEALTH_CHECK, Deadline
 from praxis_remote.channel import Channel
 from praxis_remote.errors import CallCancelledError, DeadlineExceededError, UnavailableError
+from praxis_remote.http2 import Silences
 from praxis_remote.server import PolicyServer
 from praxis_remote.testing import RecordingHandler
 
@@ -26,7 +27,8 @@ WAIT = 30.0
 
 
 def channel_to(port: int, backoff: Backoff | None = None) -> Channel:
-    return Channel(Address("127.0.0.1", port), 10**6, (), backoff)
+    silences = Silences(ping=20.0, answer=20.0)
+    return Channel(Address("127.0.0.1", port), 10**6, (), silences, backoff)
 
 
 def with_long_pauses(port: int) -> Channel:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -153,6 +154,39 @@ def test_it_works_where_another_loop_runs_already(portal: Portal) -> None:
     assert asyncio.run(cell()) == 7
 
 
+def test_ctrl_c_as_another_thread_starts_to_call_in_ones_stead_ends_the_call() -> None:
+    portal = Portal()
+    begun_and_ended = []
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "return" and code is threading.Thread.start.__code__:
+            sys.setprofile(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def wait() -> None:
+        begun_and_ended.append("begun")
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), WAIT)
+        finally:
+            begun_and_ended.append("ended")
+
+    async def cell() -> None:
+        sys.setprofile(interrupt)
+        try:
+            portal.run(wait)
+        finally:
+            sys.setprofile(None)
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(portal.close, nothing).result(WAIT / 2)
+    assert begun_and_ended in ([], ["begun", "ended"])
+
+
 def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> None:
     cancelled = []
 
@@ -173,6 +207,28 @@ def test_ctrl_c_cancels_the_coroutine_and_the_next_one_runs(portal: Portal) -> N
         assert portal.run(work) == 7
     assert cancelled == [True] * 5
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Payload:
+    """Something large."""
+
+
+def test_what_a_call_held_is_free_after_ctrl_c(portal: Portal) -> None:
+    held: list[weakref.ref[Payload]] = []
+
+    async def wait() -> None:
+        payload = Payload()
+        held.append(weakref.ref(payload))
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            portal.run(wait)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_ctrl_c_reaches_a_caller_whose_coroutine_another_thread_carries(portal: Portal) -> None:
@@ -339,6 +395,13 @@ def test_a_child_that_a_thread_forks_amid_a_call_gets_its_signals_itself(portal:
 
     with ThreadPoolExecutor(1) as pool:
         assert portal.run(call) == 0
+
+
+def test_a_closed_portal_has_nothing_to_leave_to_a_parent() -> None:
+    portal = Portal()
+    portal.run(nothing)
+    portal.close(nothing)
+    portal.leave_to_parent()
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system does not list them")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -203,7 +202,8 @@ def test_jobs_that_were_handed_over_before_it_is_closed_still_run() -> None:
     assert not thread.is_alive()
 
 
-def test_what_a_job_held_is_free_when_its_end_is_told() -> None:
+@pytest.mark.parametrize("now", [1.0, 5.0], ids=["in time", "too late"])
+def test_what_a_job_held_is_free_when_its_end_is_told(now: float) -> None:
     class Request:
         """Something large."""
 
@@ -214,6 +214,6 @@ def test_what_a_job_held_is_free_when_its_end_is_told() -> None:
 
     held: list[weakref.ref[Request]] = []
     found: list[object] = []
-    job = _Job(function(), None, lambda result, _: found.extend((result, held[0]())))
-    job.work(time.monotonic)
-    assert found == [True, None]
+    job = _Job(function(), Deadline(4.0), lambda result, _: found.extend((result, held[0]())))
+    job.work(lambda: now)
+    assert found == [True if now < 4 else None, None]

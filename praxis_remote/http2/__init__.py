@@ -17,5 +17,6 @@ from .client import ClientConnection, Response
 from .server import Listener
 from .server_call import ServerCall
 from .streams import NotTakenError
+from .watch import Silences
 
-__all__ = ["ClientConnection", "Listener", "NotTakenError", "Response", "ServerCall"]
+__all__ = ["ClientConnection", "Listener", "NotTakenError", "Response", "ServerCall", "Silences"]

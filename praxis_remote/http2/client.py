@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+import time
 from collections import deque
 from contextlib import suppress
 from functools import lru_cache
@@ -49,7 +51,8 @@ _USER_AGENT = f"praxis-remote-python/{__version__}"
 # A peer that speaks HTTP/2 sends its settings at once.
 _HANDSHAKE_TIMEOUT = 10.0
 
-_SILENCES = Silences(ping=20.0, answer=20.0, sparing=True)
+# Looks in the shortest time after which something is made of a silence.
+_LOOKS = 4
 
 # Nothing tells when a server has taken a connection off its queue.
 _QUEUE_PAUSE = 0.01
@@ -196,23 +199,27 @@ class ClientConnection(Owner):
         usable: Whether it takes new calls.
     """
 
-    def __init__(self, address: AnyAddress, max_message_size: int) -> None:
+    def __init__(self, address: AnyAddress, max_message_size: int, silences: Silences) -> None:
         self._address = address
         self._max_message_size = max_message_size
-        self._protocol = Protocol(self, client_side=True, silences=_SILENCES)
+        self._protocol = Protocol(self, client_side=True, silences=silences)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: deque[_ClientCall] = deque()
         self._reason = "it is not made yet"
+        self._look_period = min(silences.ping, silences.answer) / _LOOKS
+        self._next_look: asyncio.TimerHandle | None = None
         self.usable = False
 
     @classmethod
-    async def open(cls, address: AnyAddress, max_message_size: int) -> ClientConnection:
+    async def open(
+        cls, address: AnyAddress, max_message_size: int, silences: Silences
+    ) -> ClientConnection:
         """Connects, and waits until the peer has shown that it speaks HTTP/2.
 
         Raises:
             UnavailableError: It cannot be reached, or is no HTTP/2 server.
         """
-        self = cls(address, max_message_size)
+        self = cls(address, max_message_size, silences)
         loop = asyncio.get_running_loop()
         try:
             if isinstance(address, UnixAddress):
@@ -275,6 +282,8 @@ class ClientConnection(Owner):
             )
         for call in self._queue:
             call.fail(NotTakenError(reason))
+        if self._next_look is not None:
+            self._next_look.cancel()
 
     def has_news(self) -> bool:
         """Tells whether the peer has sent or closed since the loop last looked."""
@@ -408,7 +417,20 @@ class ClientConnection(Owner):
             raise NotTakenError(text, never_ran=True) from error
         stream = Stream(self._protocol.processor, stream_id)
         self._protocol.processor.register(stream, call)
+        if self._next_look is None and self._look_period < math.inf:
+            self._look_later()
         return stream
+
+    def _look_later(self) -> None:
+        # One for many calls, which mostly finds that there is nothing to look for.
+        loop = asyncio.get_running_loop()
+        self._next_look = loop.call_later(self._look_period, self._look)
+
+    def _look(self) -> None:
+        self._next_look = None
+        self._protocol.look(time.monotonic())
+        if self._protocol.processor.streams:
+            self._look_later()
 
     def _not_taken(self) -> NotTakenError:
         text = f"the connection takes no more calls: {self._reason}"

@@ -12,7 +12,8 @@ headers, and is told of a payload's length only. Nothing here does I/O.
 from __future__ import annotations
 
 import struct
-from typing import Any, NoReturn, cast
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias, cast
 
 from h2.config import H2Configuration
 from h2.connection import (
@@ -123,8 +124,10 @@ class StateMachine(H2Connection):
         self._own_ids = AllowedStreamIDs(int(config.client_side))
         self._peers_ids = AllowedStreamIDs(int(not config.client_side))
         table: dict[Any, Any] = self._frame_dispatch_table
-        table[_ReceivedData] = self._receive_data_frame
-        table[_ReceivedHeaders] = self._receive_block
+        for kind, receive in table.items():
+            table[kind] = _let_go(receive)
+        table[_ReceivedData] = _let_go(self._receive_data_frame)
+        table[_ReceivedHeaders] = _let_go(self._receive_block)
         table[_Failure] = _raise
         self.settings_changed()
 
@@ -349,5 +352,29 @@ class StateMachine(H2Connection):
         return [], [event]
 
 
+Receive: TypeAlias = Callable[[Any], tuple[list[Frame], list[Event]]]
+
+
+def _let_go(receive: Receive) -> Receive:
+    """Keeps an error of h2's from keeping all that called it.
+
+    Some of its frames hold the error, whose traceback holds them, and through them the
+    memory that was just received into, until a collector comes.
+    """
+
+    def receive_frame(frame: Any) -> tuple[list[Frame], list[Event]]:
+        try:
+            return receive(frame)
+        except ProtocolError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same one
+
+    return receive_frame
+
+
 def _raise(failure: _Failure) -> NoReturn:
-    raise failure.error
+    error = failure.error.with_traceback(None)
+    del failure.error
+    try:
+        raise error
+    finally:
+        del error

@@ -268,11 +268,14 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         if not self.made or self.connection.is_closing():
             return
         connection, processor = self.connection, self.processor
+        h2 = connection.h2
         calls = processor.calls()
         unsent = connection.unsent() > 0
         seen = Seen(
             busy=bool(calls),
-            begun=connection.h2.highest_inbound_stream_id,
+            begun=max(
+                connection.h2.highest_inbound_stream_id, connection.h2.highest_outbound_stream_id
+            ),
             received=self._received,
             due=any(call.due() for call in calls),
             moved=self._receiver.moved + processor.payload_sent,
@@ -358,16 +361,19 @@ def _keep_alive(sock: socket.socket, silences: Silences) -> None:
 
     A client without a loop of its own cannot answer a ping between its calls.
     """
+    if math.isinf(silences.ping + silences.answer):
+        return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    first, each = math.ceil(silences.ping), math.ceil(silences.answer / _PROBES)
+    first = min(math.ceil(silences.ping), _MAX_TCP_SECONDS)
+    each = min(math.ceil(silences.answer / _PROBES), _MAX_TCP_SECONDS)
     options = {
         "TCP_KEEPIDLE": first,
         "TCP_KEEPALIVE": first,  # macOS's name for it
         "TCP_KEEPINTVL": each,
         "TCP_KEEPCNT": _PROBES,
-        "TCP_USER_TIMEOUT": 1000 * (first + math.ceil(silences.answer)),
+        "TCP_USER_TIMEOUT": 1000 * (first + _PROBES * each),
     }
     for name, value in options.items():
         if (option := getattr(socket, name, None)) is not None:
             with suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, option, min(value, _MAX_TCP_SECONDS))
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -33,6 +33,7 @@ from ..errors import (
     MessageTooLargeError,
     RemoteError,
     StatusCode,
+    UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
 from ..stepper import Stepper
@@ -152,6 +153,7 @@ class ServerCall(Call):
         self._answer: Stepper[None] | None = None
         self._gone = False
         self._finished = False
+        self._cut_off = False
         self.ran = False
 
     def begin(self) -> None:
@@ -290,7 +292,8 @@ class ServerCall(Call):
         if self.deadline is not None:
             self._stream.processor.deadlines.remove(self._expire)
         self._stream.processor.release(self._stream)
-        self._stream.reset_if_open(ErrorCodes.NO_ERROR)
+        if not self._cut_off:
+            self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._listener.forget(self)
         self._reader.clear()
         self.connection.account.give_back(self._held)
@@ -325,7 +328,10 @@ class ServerCall(Call):
     def send_status(self, error: RemoteError) -> None:
         """Answers with an error alone. What was half sent is cut off instead."""
         if self._writer is not None:
-            self._stream.reset_if_open(ErrorCodes.CANCEL)
+            self._cut_off = isinstance(error, UnavailableError)
+            if not self._cut_off:
+                self._stream.reset_if_open(ErrorCodes.CANCEL)
+            # Else the connection ends next, which says so: no reset would.
             return
         # Not where it would be sent again in vain.
         never_ran = not (self.ran or isinstance(error, MessageTooLargeError))

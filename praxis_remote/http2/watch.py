@@ -109,7 +109,7 @@ class Watch:
     def look(self, seen: Seen, now: float) -> Finding:
         """Returns what is to be done about what is seen."""
         limits = self._silences
-        silence = self._silence.seconds((seen.received, seen.busy), now)
+        silence = self._silence.seconds(seen.received, now)
         stall = self._stall.seconds((seen.moved, seen.due), now)
         block = self._block.seconds((seen.taken, seen.unsent), now)
         rest = self._rest.seconds((seen.begun, seen.busy), now)
@@ -118,7 +118,6 @@ class Watch:
         if seen.due and stall >= limits.stall:
             return Finding.STALLED
         if not seen.busy:
-            self._asked = None
             return Finding.IDLE if rest >= limits.idle else Finding.NOTHING
         return self._look_for_life(seen, silence, now)
 
