@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import select
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ _CALLS: dict[bytes, tuple[Callable[[AsyncPolicyClient], Coroutine[Any, Any, obje
 
 
 class Client(Target):
-    """A port on which every first connection is hostile and every second is not."""
+    """A port that is hostile to one call of a client, and good to the next."""
 
     name = "client"
 
@@ -96,11 +97,13 @@ class Client(Target):
         return told
 
     async def _check(self, talked: conversation.Conversation) -> str:
-        client = AsyncPolicyClient("127.0.0.1", self._port, timeout=PATIENCE)
+        client = AsyncPolicyClient("127.0.0.1", self._port, timeout=PATIENCE, retries=0)
         call, kind = _CALLS[talked.call]
-        playing = self._server.submit(self._hostile, talked.steps)
+        ear, button = socket.socketpair()
+        playing = self._server.submit(self._hostile, talked.steps, ear)
         try:
             told = await self._outcome(call(client), kind)
+            button.close()
             await asyncio.wrap_future(playing)
             good = self._server.submit(self._answer)
             if await client.health_check() != (True, "good"):
@@ -108,6 +111,7 @@ class Client(Target):
             await client.close()
             await asyncio.wrap_future(good)
         finally:
+            button.close()
             await client.close()
         await asyncio.sleep(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -132,7 +136,13 @@ class Client(Target):
             raise Finding(f"the call returned {result!r}")
         return "returned"
 
-    def _hostile(self, steps: Sequence[bytes | None]) -> None:
+    def _hostile(self, steps: Sequence[bytes | None], call_ended: socket.socket) -> None:
+        """Plays the same on each connection, until the call that meets it has ended."""
+        with call_ended:
+            while self._listener in select.select([self._listener, call_ended], [], [])[0]:
+                self._play(steps)
+
+    def _play(self, steps: Sequence[bytes | None]) -> None:
         with self._listener.accept()[0] as sock:
             sock.settimeout(PATIENCE)
             for step in steps:

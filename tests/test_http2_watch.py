@@ -50,11 +50,24 @@ def test_a_call_makes_it_anything_but_idle() -> None:
 
 def test_a_silent_peer_is_asked_during_a_call_and_given_up_when_it_does_not_answer() -> None:
     story = Story()
+    assert story.for_seconds(1000, received=9) == []
+    assert story.for_seconds(1, received=10, busy=True, begun=1) == []
+    assert story.for_seconds(80) == [(1060, Finding.ASK), (1080, Finding.GONE)]
+
+
+def test_a_peer_that_was_silent_before_the_call_already_is_asked_at_once() -> None:
+    story = Story()
     assert story.for_seconds(1000) == []
-    assert story.for_seconds(81, busy=True, begun=1) == [
-        (1060, Finding.ASK),
-        (1080, Finding.GONE),
-    ]
+    assert story.for_seconds(21, busy=True) == [(1000, Finding.ASK), (1020, Finding.GONE)]
+
+
+def test_short_calls_find_out_as_well_that_nobody_answers() -> None:
+    story = Story()
+    found = []
+    for _ in range(50):
+        found += story.for_seconds(1, busy=True)
+        found += story.for_seconds(1, busy=False)
+    assert found[:2] == [(60, Finding.ASK), (80, Finding.GONE)]
 
 
 def test_a_peer_that_answers_is_asked_again_and_again() -> None:
@@ -69,13 +82,6 @@ def test_a_peer_that_talks_is_not_asked() -> None:
     story = Story()
     for received in range(10):
         assert story.for_seconds(50, busy=True, received=received) == []
-
-
-def test_the_end_of_the_calls_takes_the_question_back() -> None:
-    story = Story()
-    assert story.for_seconds(61, busy=True) == [(60, Finding.ASK)]
-    assert story.for_seconds(5, busy=False) == []
-    assert story.for_seconds(59, busy=True) == []
 
 
 def test_a_grpcio_server_is_asked_three_times_and_then_every_five_minutes() -> None:

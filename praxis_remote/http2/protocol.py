@@ -273,9 +273,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         unsent = connection.unsent() > 0
         seen = Seen(
             busy=bool(calls),
-            begun=max(
-                connection.h2.highest_inbound_stream_id, connection.h2.highest_outbound_stream_id
-            ),
+            begun=max(h2.highest_inbound_stream_id, h2.highest_outbound_stream_id),
             received=self._received,
             due=any(call.due() for call in calls),
             moved=self._receiver.moved + processor.payload_sent,
