@@ -37,6 +37,13 @@ PREDICT = ["predict", "h", "--json", "{}"]
         (["serve", "mod:X", "--host", "unix:p", "--port", "1"], "port: 1; unix:p has none, leave"),
         (["serve", "mod:X", "--port", "65536"], "--port: port: 65536; allowed: 0 to 65535"),
         (["serve", "mod:X", "--port", "x"], "argument --port: 'x' is no whole number"),
+        (["serve", "mod:X", "--max-pending", "-1"], "'-1' is no whole number"),
+        (["serve", "mod:X", "--limit", "stall=1"], "write NAME=NUMBER with one of connections,"),
+        (["serve", "mod:X", "--limit", "connections=0"], "connections=0; allowed: a whole number"),
+        (
+            ["serve", "mod:X", "--limit", "connections=1", "--limit", "connections=2"],
+            "argument --limit: connections is given twice",
+        ),
         (["serve", "mod:X", "--max-message-size", "0"], "'0'; give a number of bytes, at least 1"),
         (["serve", "mod:X", "--grace", "-1"], "argument --grace: '-1'; give seconds, 0 or more"),
         (["serve", "mod:X", "--grace", "nan"], "argument --grace: 'nan'; give seconds, 0 or more"),

@@ -29,6 +29,9 @@ from praxis_remote.cli.errors import UsageError
         (words.grace, "1e3", 1000.0),
         (words.timeout, "0.5", 0.5),
         (words.timeout, "inf", math.inf),
+        (words.calls, "0", 0),
+        (words.limit, "connections=1", ("connections", 1)),
+        (words.limit, "stall_seconds=0.5", ("stall_seconds", 0.5)),
     ],
 )
 def test_a_word_at_the_edge_of_its_range_is_taken(
@@ -50,6 +53,9 @@ def test_a_word_at_the_edge_of_its_range_is_taken(
         (words.timeout, "0"),
         (words.timeout, "nan"),
         (words.kwarg, "=1"),
+        (words.calls, "-1"),
+        (words.limit, "stall=1"),
+        (words.limit, "stall_seconds"),
     ],
 )
 def test_a_word_beyond_its_range_is_refused_by_name(read: Callable[[str], Any], text: str) -> None:

@@ -33,7 +33,9 @@ from praxis_remote.errors import (
     DeadlineExceededError,
     HandlerError,
     InvalidArgumentError,
+    InvalidValueError,
     RemoteError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 from praxis_remote.scheduler import Scheduler
@@ -685,3 +687,116 @@ def test_a_client_that_is_closed_during_a_call_has_it_cancelled_and_the_server_g
         handler.let_end(2)
         with PolicyClient(server.host, server.port, timeout=WAIT) as another:
             assert another.predict_action(BATCH).shape == (1, 1)
+
+
+# ---------------------------------------------------------------- when there is too much to do
+
+
+def test_calls_beyond_the_limit_are_refused_at_once_and_those_within_run_in_order(
+    host: str,
+) -> None:
+    handler = GatedHandler()
+    with (
+        PolicyServer(handler, host=host, port=0, max_pending=2) as server,
+        PolicyClient(server.host, server.port, timeout=WAIT) as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        running = pool.submit(client.predict_action, BATCH)
+        handler.wait_begun()
+        waiting = []
+        for number in range(1, 3):
+            waiting.append(pool.submit(client.predict_action, BATCH))
+            while server._scheduler._unfinished < 1 + number:
+                client.health_check()
+        for _ in range(20):
+            with pytest.raises(ResourceExhaustedError, match="2 calls wait for the policy") as told:
+                client.predict_action(BATCH)
+            assert told.value.never_ran
+        with pytest.raises(ResourceExhaustedError, match="2 calls wait"):
+            client.reset(retries=0)
+        assert client.health_check()[0]
+        handler.let_end(3)
+        for call in (running, *waiting):
+            assert call.result().shape == (1, 1)
+        handler.let_end(1)
+        assert client.predict_action(BATCH).shape == (1, 1)
+
+
+def test_a_large_request_that_would_have_to_wait_is_refused_before_it_is_sent() -> None:
+    handler = GatedHandler()
+    with (
+        PolicyServer(handler, port=0, max_pending=0) as server,
+        PolicyClient(server.host, server.port, timeout=WAIT) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        running = pool.submit(client.predict_action, BATCH)
+        handler.wait_begun()
+        before = [c.protocol._received for c in server._listener.connections]
+        with pytest.raises(ResourceExhaustedError, match="0 calls wait"):
+            client.predict_action([{"image": np.zeros(60_000_000, np.uint8)}])
+        after = [c.protocol._received for c in server._listener.connections]
+        assert sum(after) - sum(before) < 50_000_000
+        handler.let_end(1)
+        running.result()
+
+
+def test_a_caller_that_asks_for_it_gets_its_turn_when_the_queue_has_room_again() -> None:
+    handler = GatedHandler()
+    with (
+        PolicyServer(handler, port=0, max_pending=0) as server,
+        PolicyClient(server.host, server.port, timeout=WAIT, retries=100) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        first = pool.submit(client.predict_action, BATCH)
+        handler.wait_begun()
+        second = pool.submit(client.predict_action, BATCH)
+        handler.let_end(2)
+        assert first.result().shape == second.result().shape == (1, 1)
+
+
+@pytest.mark.parametrize("value", [-1])
+def test_a_number_of_waiting_calls_is_none_below_zero(value: int) -> None:
+    with pytest.raises(InvalidValueError, match="max_pending: -1; at least 0"):
+        PolicyServer(RecordingHandler(), port=0, max_pending=value)
+
+
+# ---------------------------------------------------------------- going elsewhere
+
+
+def test_a_server_that_stops_sends_its_clients_to_its_successor_and_loses_no_call() -> None:
+    """Two servers on one port, as a supervisor has them when it replaces one."""
+    handler = GatedHandler()
+    with ThreadPoolExecutor(8) as pool:
+        old = PolicyServer(handler, port=0)
+        old.serve(block=False)
+        with PolicyClient(old.host, old.port, timeout=WAIT, retries=20) as client:
+            accepted = [pool.submit(client.predict_action, BATCH) for _ in range(4)]
+            while old._scheduler._unfinished < 4:
+                client.health_check()
+            stopping = pool.submit(old.stop, grace=WAIT)
+            while True:
+                try:
+                    new = PolicyServer(RecordingHandler(), port=old.port)
+                    break
+                except OSError:
+                    assert not stopping.done()
+            with new:
+                # The same client's next call goes to the successor, while the old one works.
+                assert client.predict_action(BATCH).shape == (1, 1)
+                assert not stopping.done()
+                handler.let_end(4)
+                for call in accepted:
+                    assert call.result().shape == (1, 1)
+                stopping.result()
+                assert client.predict_action(BATCH).shape == (1, 1)
+
+
+def test_a_server_whose_clients_are_idle_stops_without_waiting_for_them() -> None:
+    with connected(RecordingHandler(), host="127.0.0.1", timeout=WAIT) as (server, client):
+        client.predict_action(BATCH)
+        (connection,) = server._listener.connections
+        connection.protocol.connection.last_sent -= 10  # it was that long ago
+        assert connection in server._listener.connections
+        server.stop(grace=WAIT)
+        with pytest.raises(UnavailableError):
+            client.predict_action(BATCH)

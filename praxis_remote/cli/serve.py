@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
 from ..errors import InvalidValueError
+from ..limits import DEFAULT_MAX_PENDING, Limits
 from ..listening import bind
 from ..protocol import PolicyHandler
 from ..scheduler import Scheduler
@@ -97,6 +99,13 @@ def add_serve(commands: Any) -> None:
     add_option(parser, "--port", words.port, default=DEFAULT_PORT, help=text)
     add_kwarg(parser, "for the class or function")
     add_max_message_size(parser)
+    text = "that may wait for the policy; more are refused at once; %(default)s by default"
+    default = DEFAULT_MAX_PENDING
+    add_option(parser, "--max-pending", words.calls, default=default, metavar="CALLS", help=text)
+    names = ", ".join(field.name for field in fields(Limits))
+    text = f"what clients are granted; may be given repeatedly. NAME is one of {names}"
+    options: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME=NUMBER"}
+    add_option(parser, "--limit", words.limit, help=text, **options)
     text = "what running calls get to finish when the server stops; %(default)g by default"
     add_option(parser, "--grace", words.grace, default=10.0, metavar="SECONDS", help=text)
     text = "of everything that is logged to stderr; %(default)s by default"
@@ -109,9 +118,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     _import_from_current_folder()
     # Registered before the policy's own exit hooks, it runs after them.
     atexit.register(ignore_signals)
+    limits = Limits(**words.as_mapping(arguments.limit, "--limit"))
     scheduler = Scheduler()
     with killed_by_signals():
-        server, name = _make_server(arguments, kwargs, scheduler)
+        server, name = _make_server(arguments, kwargs, limits, scheduler)
     asyncio.run(_serve_until_signalled(server, name, arguments.grace))
     if not scheduler.idle:
         log.warning("leaving although the policy still works on a call that was given up")
@@ -120,7 +130,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _make_server(
-    arguments: argparse.Namespace, kwargs: Mapping[str, object], scheduler: Scheduler
+    arguments: argparse.Namespace,
+    kwargs: Mapping[str, object],
+    limits: Limits,
+    scheduler: Scheduler,
 ) -> tuple[PolicyServer, str]:
     try:
         address = check_address(arguments.host, arguments.port, lowest_port=0)
@@ -136,6 +149,8 @@ def _make_server(
             host=address.host,
             port=address.port,
             max_message_size=arguments.max_message_size,
+            max_pending=arguments.max_pending,
+            limits=limits,
             scheduler=scheduler,
         )
     return server, type(handler).__name__

@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any, NoReturn
 
 from ..address import check_address
+from ..limits import Limits
 from ..types import PolicyKwargValue
 from .errors import UsageError
 
-__all__ = ["as_mapping", "grace", "host", "kwarg", "port", "size", "timeout"]
+__all__ = ["as_mapping", "calls", "grace", "host", "kwarg", "limit", "port", "size", "timeout"]
 
 
 def host(text: str) -> str:
@@ -36,6 +38,11 @@ def size(text: str) -> int:
     if (number := _whole_number(text)) < 1:
         raise ValueError(f"{text!r}; give a number of bytes, at least 1")
     return number
+
+
+def calls(text: str) -> int:
+    """Reads a number of calls."""
+    return _whole_number(text)
 
 
 def _whole_number(text: str) -> int:
@@ -81,15 +88,26 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON, although Python reads it")
 
 
-def as_mapping(kwargs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def limit(text: str) -> tuple[str, float]:
+    """Reads ``NAME=NUMBER`` for one of a server's limits."""
+    name, equals, value = text.partition("=")
+    kinds = {field.name: field.type for field in fields(Limits)}
+    if name not in kinds or not equals:
+        raise ValueError(f"{text!r}; write NAME=NUMBER with one of {', '.join(kinds)}")
+    number = _whole_number(value) if kinds[name] == "int" else _seconds(value)
+    Limits(**dict[str, Any]({name: number}))
+    return name, number
+
+
+def as_mapping(pairs: Iterable[tuple[str, Any]], option: str = "--kwarg") -> dict[str, Any]:
     """Returns arguments by their names.
 
     Raises:
         UsageError: One was given twice.
     """
     found: dict[str, Any] = {}
-    for name, value in kwargs:
+    for name, value in pairs:
         if name in found:
-            raise UsageError(f"argument --kwarg: {name} is given twice; give it once")
+            raise UsageError(f"argument {option}: {name} is given twice; give it once")
         found[name] = value
     return found
