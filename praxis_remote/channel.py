@@ -53,6 +53,8 @@ class Channel:
         self._pausing: asyncio.Future[None] | None = None
         # Calls that wait for an attempt, and the attempt for which one waits no more.
         self._waiting = 0
+        # Also those that take no more calls, and still carry some.
+        self._connections: list[ClientConnection] = []
         self._left: asyncio.Task[ClientConnection] | None = None
         # When the next attempt may be made, and why the last one failed.
         self._resume: Deadline | None = None
@@ -159,7 +161,9 @@ class Channel:
             task = self._connecting = loop.create_task(self._open(pause))
             # Read here in case that every caller is gone when it fails.
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            self._loop = loop
+            if self._loop is not loop:
+                # Those of a loop that is gone went with it.
+                self._loop, self._connections = loop, []
         return task
 
     def _check_pause(self, deadline: Deadline | None) -> float:
@@ -210,7 +214,7 @@ class Channel:
 
     async def _open_now(self) -> ClientConnection:
         try:
-            return await asyncio.wait_for(
+            connection = await asyncio.wait_for(
                 ClientConnection.open(self.address, self._max_message_size, self._silences),
                 _CONNECT_TIMEOUT,
             )
@@ -221,9 +225,12 @@ class Channel:
                 str(self.address),
                 never_ran=True,
             ) from None
+        self._connections = [other for other in self._connections if not other.lost]
+        self._connections.append(connection)
+        return connection
 
     async def close(self) -> None:
-        """Closes the connection; calls that are running or come later are cancelled."""
+        """Closes all connections; calls that are running or come later are cancelled."""
         self._closed = True
         task, self._connecting = self._connecting, None
         if task is None or self._loop is not asyncio.get_running_loop():
@@ -231,8 +238,10 @@ class Channel:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+        for connection in self._connections:
+            await connection.close()
         if _succeeded(task):
-            # Connected already, or at the moment when it was cancelled.
+            # At the moment when it was cancelled.
             await task.result().close()
 
 

@@ -245,8 +245,11 @@ class ClientConnection(Owner):
         )
         try:
             await self._greeted
-        except BaseException:
+        except BaseException as error:
             self._protocol.close("the client gave up connecting")
+            if isinstance(error, UnavailableError):
+                # Nothing is left behind for a loop that ends with this call.
+                await self._protocol.lost.wait()
             raise
         finally:
             timer.cancel()
@@ -284,6 +287,11 @@ class ClientConnection(Owner):
             call.fail(NotTakenError(reason))
         if self._next_look is not None:
             self._next_look.cancel()
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._protocol.lost.is_set()
 
     def has_news(self) -> bool:
         """Tells whether the peer has sent or closed since the loop last looked."""
