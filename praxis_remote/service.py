@@ -94,7 +94,9 @@ class PolicyService:
         return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request = await self._decode(await self._message(call))
+        request = await self._decode(
+            await self._inflate(call) if call.compressed else call.message()
+        )
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
@@ -111,9 +113,7 @@ class PolicyService:
 
         return await self._run(call, "predict_action", predict)
 
-    async def _message(self, call: ServerCall) -> bytearray | memoryview:
-        if not call.compressed:
-            return call.message()
+    async def _inflate(self, call: ServerCall) -> bytearray | memoryview:
         message = await self._decoder.run(call.message)
         call.hold(len(message))
         return message
@@ -130,7 +130,8 @@ class PolicyService:
         return await self._decoder.run(lambda: wire.read_message(cls, message))
 
     async def _reset(self, call: ServerCall) -> Segments:
-        request = await self._read(ResetRequest, await self._message(call))
+        message = await self._inflate(call) if call.compressed else call.message()
+        request = await self._read(ResetRequest, message)
 
         def reset() -> Segments:
             if request.episode_ids:
@@ -142,7 +143,7 @@ class PolicyService:
         return await self._run(call, "reset", reset)
 
     async def _health_check(self, call: ServerCall) -> Segments:
-        await self._read(Empty, await self._message(call))
+        await self._read(Empty, await self._inflate(call) if call.compressed else call.message())
         # While the policy works, its last word has to do.
         if self._scheduler.idle or self._model_info is None:
             call.ran = True

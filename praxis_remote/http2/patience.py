@@ -38,7 +38,7 @@ class Patience:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._left = float(_BURST)
+        self._left: float = _BURST
         self._since = clock()
 
     def spend(self) -> None:
@@ -66,7 +66,10 @@ class Patience:
 
     def moved(self, size: int) -> None:
         """Takes note of so many bytes of payload, either way."""
-        self._earn(size // _BYTES)
+        if size >= _BYTES:
+            self._earn(size // _BYTES)
 
     def _earn(self, frames: float) -> None:
-        self._left = min(self._left + frames, _BURST)
+        self._left += frames
+        if self._left > _BURST:
+            self._left = _BURST

@@ -104,7 +104,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self.lost = asyncio.Event()
         self.ending = self.gone = self._leaving = False
         self._refusal: str | None = None
-        self._received = 0
+        # Bytes ever, and those that the last read was for.
+        self._received = self._asked = 0
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -158,7 +159,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
         """Says where the next bytes from the socket belong."""
-        return self._receiver.buffer()
+        buffer = self._receiver.buffer()
+        self._asked = len(buffer)
+        return buffer
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
@@ -170,24 +173,32 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     def _receive(self, nbytes: int) -> None:
         self._receiver.received(nbytes)
         for _ in range(_MAX_READS):
-            if not nbytes or self._receiver.behind or not self._wants_more():
+            if not nbytes or self._receiver.behind or not self._wants_more(nbytes):
                 break
             # Without a turn of the loop for each piece.
-            nbytes = self.connection.receive_into(self._receiver.buffer())
+            nbytes = self.connection.receive_into(self.get_buffer(-1))
             self._received += nbytes
             self._receiver.received(nbytes)
-        if not self._receiver.behind and not nbytes:
+        if self._receiver.behind:
+            self._catch_up_later()
+        elif self.processor.whole and nbytes:
+            self.processor.begin_whole()
+        elif self.processor.whole:
             # Either nothing is left, or the peer has gone, which the loop finds out first.
             asyncio.get_running_loop().call_later(0, self._handle, self.processor.begin_whole)
-        elif not self._receiver.behind:
-            self.processor.begin_whole()
-        elif not self.connection.is_closing():
-            # Whatever a peer sends at once, others have their turn in between.
+
+    def _wants_more(self, nbytes: int) -> bool:
+        if self._receiver.amid:
+            return True
+        # The socket had less than it was asked for: that was all.
+        more = nbytes == self._asked
+        return more and bool(self.processor.whole) and self.connection.has_news()
+
+    def _catch_up_later(self) -> None:
+        """Lets others have their turn, whatever a peer sends at once."""
+        if not self.connection.is_closing():
             self.connection.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._catch_up)
-
-    def _wants_more(self) -> bool:
-        return self._receiver.amid or (self.processor.has_whole() and self.connection.has_news())
 
     def _catch_up(self) -> None:
         if not (self.connection.is_closing() or self._leaving):
@@ -223,18 +234,18 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     # What follows in the same read on the end of the connection is of no interest.
 
     def _feed(self, data: memoryview) -> None:
-        if not self.connection.is_closing():
+        if not self.processor.closed:
             for event in self.connection.feed(bytes(data)):
                 self.processor.process(event)
 
     def _receive_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
-        if not self.connection.is_closing():
+        if not self.processor.closed:
             h2 = self.connection.h2
             for event in h2.receive_block(stream_id, block, end_stream=end_stream):
                 self.processor.process(event)
 
     def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:
-        if not self.connection.is_closing():
+        if not self.processor.closed:
             h2 = self.connection.h2
             for event in h2.receive_payload(stream_id, size, end_stream=end_stream):
                 self.processor.process(event)

@@ -192,6 +192,8 @@ class Processor(grpclib_protocol.EventsProcessor):
         deadlines: Those of the calls.
         patience: What the peer has left of it.
         payload_sent: Bytes of messages.
+        whole: A server's calls whose requests have come, which `begin_whole` has go on.
+        closed: Whether the connection has ended, so that what follows is of no interest.
 
     grpclib's own closes the connection, with all its calls, on an event that it
     does not know (any extension frame), and takes a zero-length DATA frame for the
@@ -209,7 +211,8 @@ class Processor(grpclib_protocol.EventsProcessor):
         self.deadlines = Deadlines()
         self.patience = Patience()
         self.payload_sent = 0
-        self._whole: list[Call] = []
+        self.whole: list[Call] = []
+        self.closed = False
         self._client_side = bool(connection.h2.config.client_side)
 
     @override
@@ -229,11 +232,12 @@ class Processor(grpclib_protocol.EventsProcessor):
         What is written already is still sent, for as long as the patience lasts.
         """
         if hasattr(self, "processors"):
+            self.closed = True
             transport = self.connection.transport
             calls = self.calls()
             # For grpclib there is nobody to be told.
             self._streams.clear()
-            self._whole.clear()
+            self.whole.clear()
             super().close(reason)
             for call in calls:
                 call.fail(UnavailableError(reason))
@@ -300,11 +304,7 @@ class Processor(grpclib_protocol.EventsProcessor):
         if self._client_side:
             call.receive_end()
         else:
-            self._whole.append(call)
-
-    def has_whole(self) -> bool:
-        """Tells whether `begin_whole` has something to do."""
-        return bool(self._whole)
+            self.whole.append(call)
 
     def begin_whole(self) -> None:
         """Has a server's calls go on whose requests have come.
@@ -312,7 +312,7 @@ class Processor(grpclib_protocol.EventsProcessor):
         Not before all is read that came with them: their callers may have given them up
         long ago, while this process could not read.
         """
-        whole, self._whole = self._whole, []
+        whole, self.whole = self.whole, []
         for call in whole:
             call.receive_end()
 
