@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench microbench profile build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench microbench profile soak hostile build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ style: $(STAMP) ## Check lint rules and format
 	$(BIN)/ruff format --check .
 
 types: $(STAMP) ## Check types strictly
-	$(BIN)/mypy --strict praxis_remote tests tools examples benchmarks fuzz
+	$(BIN)/mypy --strict praxis_remote tests tools examples benchmarks fuzz soak
 
 licenses: $(STAMP) ## Check that every file says its license
 	$(BIN)/pre-commit run check-license-headers --all-files
@@ -59,6 +59,12 @@ fuzz: $(STAMP) ## Throw hostile bytes at readers, server and client for three mi
 
 profile: $(STAMP) ## Show which functions of both sides take the time of a call
 	$(BIN)/python -m benchmarks.profiling $(BENCH_ARGS)
+
+soak: $(STAMP) ## Have 256 clients call a server for an hour; fail if anything is wrong or left
+	$(BIN)/python -m soak $(SOAK_ARGS)
+
+hostile: $(STAMP) ## Measure what peers that mean harm cost one that does not
+	$(BIN)/python -m soak.hostile $(HOSTILE_ARGS)
 
 build: $(STAMP) ## Build the source distribution and the wheel into dist/
 	$(BIN)/uv build --sdist --wheel

@@ -13,7 +13,7 @@ stub, in a service of your own, or to look into a message.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import betterproto
 import numpy as np
@@ -65,6 +65,13 @@ __all__ = [
 ]
 
 _IMAGE_PREFIX = "observation.images."
+
+# Where a value lies: in what, and under which key or index there; or a name, and None. It
+# is spelled for an error only: a long key over a long list would be copied for each item.
+_Place: TypeAlias = "tuple[str | _Place, str | int | None]"
+
+# Of a key in an error's text.
+_MAX_KEY = 100
 
 
 def build_observation(
@@ -287,7 +294,7 @@ def decode_policy_kwargs(policy_kwargs: Mapping[str, Value]) -> dict[str, Policy
         ValueError: A value is unset.
     """
     return {
-        key: decode_policy_kwarg_value(value, f"policy_kwargs[{key!r}]")
+        key: _decode_value(value, (("policy_kwargs", None), key))
         for key, value in policy_kwargs.items()
     }
 
@@ -298,23 +305,30 @@ def decode_policy_kwarg_value(value: Value, name: str = "value") -> PolicyKwargV
     Raises:
         ValueError: It, or one inside it, is unset.
     """
+    return _decode_value(value, (name, None))
+
+
+def _decode_value(value: Value, place: _Place) -> PolicyKwargValue:
     kind, content = betterproto.which_one_of(value, "kind")
     if isinstance(content, ValueList):
-        return [
-            decode_policy_kwarg_value(item, f"{name}[{index}]")
-            for index, item in enumerate(content.values)
-        ]
+        return [_decode_value(item, (place, index)) for index, item in enumerate(content.values)]
     if isinstance(content, ValueStruct):
-        return {
-            key: decode_policy_kwarg_value(item, f"{name}[{key!r}]")
-            for key, item in content.fields.items()
-        }
+        return {key: _decode_value(item, (place, key)) for key, item in content.fields.items()}
     if kind == "null_value":
         return None
     if not kind:
-        raise InvalidValueError(f"{name}: the value is unset")
+        raise InvalidValueError(f"{_spell(place)}: the value is unset")
     assert isinstance(content, (bool, int, float, str))
     return content
+
+
+def _spell(place: _Place) -> str:
+    around, step = place
+    if isinstance(around, str):
+        return around
+    if isinstance(step, str) and len(step) > _MAX_KEY:
+        return f"{_spell(around)}[{step[:_MAX_KEY]!r}...]"
+    return f"{_spell(around)}[{step!r}]"
 
 
 # ---------------------------------------------------------------- one request

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from strategies import Request, arrays, bits, numbers, requests, values
 
 from praxis_remote.errors import InvalidValueError, UnsupportedTypeError
-from praxis_remote.schema import DType, Tensor, Value, ValueList
+from praxis_remote.schema import DType, Tensor, Value, ValueList, ValueStruct
 from praxis_remote.serialization import (
     build_observation,
     decode_numpy_array,
@@ -148,6 +148,41 @@ def test_a_value_that_is_unset_is_rejected_by_place() -> None:
         decode_policy_kwarg_value(value)
     with pytest.raises(InvalidValueError, match=r"^policy_kwargs\['k'\]\[1\]: the value is unset"):
         decode_policy_kwargs({"k": value})
+
+
+class CountedKey(str):
+    """A key that counts how often it is written into a text."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, text: str) -> None:
+        self.texts = 0
+
+    def __repr__(self) -> str:
+        self.texts += 1
+        return super().__repr__()
+
+    def __format__(self, spec: str) -> str:
+        self.texts += 1
+        return super().__format__(spec)
+
+
+def test_the_place_of_a_value_is_spelled_for_an_error_only() -> None:
+    """Or a long key over a long list, both of a stranger's choice, takes hours."""
+    outer, inner = CountedKey("outer"), CountedKey("inner")
+    numbers = Value(list_value=ValueList(values=[Value(int_value=n) for n in range(5)]))
+    struct = Value(struct_value=ValueStruct(fields={inner: numbers}))
+    assert decode_policy_kwargs({outer: struct}) == {"outer": {"inner": [0, 1, 2, 3, 4]}}
+    assert (outer.texts, inner.texts) == (0, 0)
+    numbers.list_value.values.append(Value())
+    with pytest.raises(InvalidValueError, match=r"^policy_kwargs\['outer'\]\['inner'\]\[5\]: "):
+        decode_policy_kwargs({outer: struct})
+    assert (outer.texts, inner.texts) == (1, 1)
+
+
+def test_a_long_key_is_cut_in_the_text_of_an_error() -> None:
+    with pytest.raises(InvalidValueError, match=r"^policy_kwargs\['k{100}'\.\.\.\]: the value"):
+        decode_policy_kwargs({"k" * 1_000_000: Value()})
 
 
 def test_a_tensor_without_a_dtype_is_rejected() -> None:

@@ -32,7 +32,8 @@ from h2.exceptions import (
 )
 from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamInputs, StreamState
-from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
+from hpack.exceptions import HPACKError
+from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, SettingsFrame
 from typing_extensions import override
 
 from ..calls import Headers
@@ -304,8 +305,10 @@ class StateMachine(H2Connection):
 
     def _receive_fields(self, stream_id: int, fields: Fields, end_stream: bool) -> list[Event]:
         stream = self.streams.get(stream_id)
-        if stream is None:
-            self._check_inbound_streams()
+        if self._is_one_too_many(stream_id):
+            frames, nothing = self._refuse(stream_id)
+            self._prepare_for_sending(frames)
+            return nothing
         self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         if stream is None:
             stream = self._begin_new_stream(stream_id, self._peers_ids)
@@ -317,9 +320,28 @@ class StateMachine(H2Connection):
             raise ProtocolError("trailers end the stream")
         return events
 
-    def _check_inbound_streams(self) -> None:
-        if self.open_inbound_streams >= self._max_inbound_streams:
-            raise TooManyStreamsError(f"a peer may have {self._max_inbound_streams} at once")
+    def _is_one_too_many(self, stream_id: int) -> bool:
+        return (
+            stream_id not in self.streams and self.open_inbound_streams >= self._max_inbound_streams
+        )
+
+    def _refuse(self, stream_id: int) -> tuple[list[Frame], list[Event]]:
+        """Refuses a stream that is one too many, and lets the others be.
+
+        A peer may have begun it before it knew how many are allowed. h2's own way is to end
+        the connection.
+        """
+        self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
+        stream = self._begin_new_stream(stream_id, self._peers_ids)
+        stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
+        return stream.reset_stream(ErrorCodes.REFUSED_STREAM), []
+
+    @override
+    def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
+        if self._is_one_too_many(frame.stream_id):
+            _decode_headers(self.decoder, frame.data)
+            return self._refuse(frame.stream_id)
+        return super()._receive_headers_frame(frame)
 
     def _receive(self, frame: Any) -> list[Event]:
         try:
@@ -330,9 +352,9 @@ class StateMachine(H2Connection):
 
     def _receive_block(self, frame: _ReceivedHeaders) -> tuple[list[Frame], list[Event]]:
         """h2's `_receive_headers_frame`, without making text of known headers anew."""
-        if frame.stream_id not in self.streams:
-            self._check_inbound_streams()
         fields = cast("Fields", _decode_headers(self.decoder, frame.data))
+        if self._is_one_too_many(frame.stream_id):
+            return self._refuse(frame.stream_id)
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         stream = self._get_or_create_stream(frame.stream_id, self._peers_ids)
         frames, more = stream.receive_headers(fields, bool(frame.flags), None)
@@ -366,6 +388,9 @@ def _let_go(receive: Receive) -> Receive:
         try:
             return receive(frame)
         except ProtocolError as error:
+            if isinstance(error.__cause__, HPACKError) and type(error) is ProtocolError:
+                # RFC 9113, section 4.3.
+                error.error_code = ErrorCodes.COMPRESSION_ERROR
             raise error.with_traceback(None)  # noqa: B904 - the same one
 
     return receive_frame

@@ -241,7 +241,11 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     def _receive_block(self, stream_id: int, block: bytes, end_stream: bool) -> None:
         if not self.processor.closed:
             h2 = self.connection.h2
-            for event in h2.receive_block(stream_id, block, end_stream=end_stream):
+            events = h2.receive_block(stream_id, block, end_stream=end_stream)
+            if not events:
+                # A stream that was refused.
+                self.processor.patience.spend()
+            for event in events:
                 self.processor.process(event)
 
     def _complete(self, stream_id: int, size: int, end_stream: bool) -> None:

@@ -24,6 +24,7 @@ _HEAD = struct.Struct(">HBBBL")
 _DATA, _HEADERS, _SETTINGS, _PUSH_PROMISE, _CONTINUATION = 0x0, 0x1, 0x4, 0x5, 0x9
 _KINDS = frozenset(range(_DATA, _CONTINUATION + 1))
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
+_ACK = 0x1
 _PLAIN = _END_HEADERS | _PADDED | _PRIORITY
 _STREAM_MASK = 2**31 - 1
 _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -214,6 +215,8 @@ class Receiver:
         """Has a frame fed as it comes."""
         self._patience.spend()
         self._check_size(size, min(self._max_frame_size, _MAX_CONTROL))
+        if kind == _SETTINGS and flags & _ACK:
+            self._check_size(size, 0)
         if kind in (_HEADERS, _PUSH_PROMISE, _CONTINUATION):
             block = (self._block or 0) + size
             if block > _MAX_CONTROL:
