@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import signal
+import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -483,6 +484,9 @@ REPLY: list[tuple[Any, ...]] = [
 ]
 
 
+ENDED_FOR_ONE_TOO_MANY = ("deliver", TooManyStreamsError.__name__)
+
+
 def play(kind: type[Plain], operations: list[tuple[Any, ...]]) -> list[object]:
     pair = Pair(kind)
     for operation in [*GREETING, *operations, ("deliver", "server"), ("deliver", "client")]:
@@ -494,7 +498,12 @@ def play(kind: type[Plain], operations: list[tuple[Any, ...]]) -> list[object]:
 def test_whatever_is_sent_and_arrives_it_does_and_says_what_h2_does(
     operations: list[tuple[Any, ...]], before: list[tuple[Any, ...]]
 ) -> None:
-    assert play(Ours, before + operations) == play(Plain, before + operations)
+    ours, plain = (play(kind, before + operations) for kind in (Ours, Plain))
+    if ENDED_FOR_ONE_TOO_MANY in plain:
+        # Where h2 ends the connection, ours refuses the stream; tested below.
+        end = plain.index(ENDED_FOR_ONE_TOO_MANY)
+        ours, plain = ours[:end], plain[:end]
+    assert ours == plain
 
 
 # ---------------------------------------------------------------- what that means for calls
@@ -616,8 +625,9 @@ def test_no_more_streams_than_the_peer_allows_are_begun_or_accepted() -> None:
         client.h2.send_headers(5, REQUEST)
     for frame in frames_of(client.outgoing()):
         server.receive(frame)
-    with pytest.raises(TooManyStreamsError):
-        server.receive(raw_frame(HEADERS, 5, literal(REQUEST), END_HEADERS))
+    assert server.receive(raw_frame(HEADERS, 5, literal(REQUEST), END_HEADERS)) == []
+    refusal = raw_frame(RST_STREAM, 5, struct.pack(">I", ErrorCodes.REFUSED_STREAM))
+    assert server.outgoing().endswith(refusal)
     # Told before anything is sent, so that the stream may be begun later.
     client.h2.reset_stream(1)
     client.h2.send_headers(5, REQUEST)
