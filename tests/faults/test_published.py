@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faces import BlockingFace, Face
 from hosts import LOOPBACK, unused_port
 from registry import venv_with
 
-from praxis_remote import PolicyServer
+from praxis_remote import PolicyClient, PolicyServer
 from praxis_remote.errors import DeadlineExceededError, UnavailableError
 
 from .conftest import Run
@@ -137,3 +138,54 @@ def test_the_late_answer_of_a_frozen_0_1_1_server_goes_to_nobody(
         client.predict_action(observe(1), timeout=0.2)
     server.thaw()
     assert read_number(client.predict_action(observe(2))) == 2
+
+
+def test_a_0_1_1_server_bears_the_pings_that_our_client_sends_by_itself(
+    published: Run, monkeypatch: pytest.MonkeyPatch, calls: ThreadPoolExecutor
+) -> None:
+    """Four within five minutes would have grpcio end the connection."""
+    monkeypatch.setattr("praxis_remote.async_client._KEEPALIVE", 0.05)
+    server = published()
+    server.serve()
+    with PolicyClient(LOOPBACK, server.port, timeout=WAIT) as client:
+        call = calls.submit(client.predict_action, observe(1, wait=True))
+        server.wait_begun()
+        asked, looks = pings(client, monkeypatch)
+        until(lambda: (asked(), looks()), lambda found: found[0] == 3)
+        # Three, and not one more however often it looks.
+        enough = looks() + 20
+        until(looks, lambda found: found >= enough)
+        assert asked() == 3
+        server.ask("let_end")
+        assert read_number(call.result(WAIT)) == 1
+        assert read_number(client.predict_action(observe(2))) == 2
+
+
+def test_pings_that_a_caller_asked_for_are_more_than_a_0_1_1_server_bears(
+    published: Run, calls: ThreadPoolExecutor
+) -> None:
+    server = published()
+    server.serve()
+    with PolicyClient(LOOPBACK, server.port, timeout=WAIT, keepalive=0.05) as client:
+        call = calls.submit(client.predict_action, observe(1, wait=True))
+        server.wait_begun()
+        with pytest.raises(UnavailableError, match="too_many_pings"):
+            call.result(WAIT)
+
+
+def pings(
+    client: PolicyClient, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Callable[[], int], Callable[[], int]]:
+    """Returns what counts a client's pings, and the looks that may lead to one."""
+    (connection,) = client._client._channel._connections
+    watch = connection._protocol._watch
+    looks = 0
+    look = watch.look
+
+    def counted(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return look(*args)
+
+    monkeypatch.setattr(watch, "look", counted)
+    return lambda: watch._pings, lambda: looks
