@@ -15,7 +15,7 @@ import pytest
 from strategies import block
 
 from fuzz import __main__ as program
-from fuzz import corpus, server
+from fuzz import corpus
 from fuzz.conversation import Conversation, pack, unpack
 from fuzz.fields import kind_of, parse, write
 from fuzz.frames import PREFACE, SETTINGS, Frame
@@ -49,23 +49,6 @@ def test_the_corpus_and_the_first_cases_of_a_seed_fail_nowhere(session: Session)
     session.run(lambda count: count == INPUTS[session.target.name])
     assert [str(failure) for failure in session.failures] == []
     assert len(session.outcomes) > 5
-
-
-AWAITED = sorted((corpus.CORPUS / "awaited").glob("*/*.case"))
-
-
-@pytest.mark.parametrize("path", AWAITED, ids=[path.stem for path in AWAITED])
-@pytest.mark.xfail(
-    strict=True, raises=Finding, reason="not mended yet; then the case moves to the corpus"
-)
-def test_what_was_found_fails_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 1.0)  # what is never done is not waited for
-    target = TARGETS[path.parent.name]()
-    try:
-        target.check(path.read_bytes())
-    finally:
-        target.restart()
-        target.close()
 
 
 # ---------------------------------------------------------------- finding what is planted

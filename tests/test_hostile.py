@@ -172,7 +172,7 @@ OFFENCES: dict[str, bytes] = {
     "half a preface and another end": PREFACE[:10] + b"x" * 40,
     "no settings first": PREFACE + raw_frame(PING, 0, bytes(8)) + raw_frame(DATA, 1, b"x"),
     "a frame of 16 MiB": GREETING + b"\xff\xff\xff" + bytes([DATA, 0]) + bytes([0, 0, 0, 1]),
-    "settings of 64 KiB and one": GREETING + b"\x01\x00\x01" + bytes([SETTINGS, 0]) + bytes(4),
+    "settings of 16 KiB and one": GREETING + b"\x00\x40\x01" + bytes([SETTINGS, 0]) + bytes(4),
     "settings that are no multiple of six": GREETING + raw_frame(SETTINGS, 0, bytes(5)),
     "a window of 2^31": GREETING + raw_frame(SETTINGS, 0, struct.pack(">HI", 4, 2**31)),
     "a window that overflows": GREETING + raw_frame(WINDOW_UPDATE, 0, struct.pack(">I", 2**31 - 1)),
@@ -180,7 +180,7 @@ OFFENCES: dict[str, bytes] = {
     "a ping of seven bytes": GREETING + raw_frame(PING, 0, bytes(7)),
     "headers without an end": GREETING
     + raw_frame(HEADERS, 1, BLOCK)
-    + raw_frame(CONTINUATION, 1, bytes(60_000)) * 2,
+    + raw_frame(CONTINUATION, 1, bytes(10_000)) * 2,
     "very many continuations": GREETING
     + raw_frame(HEADERS, 1, BLOCK)
     + raw_frame(CONTINUATION, 1, b"") * 100,
@@ -220,7 +220,7 @@ def test_settings_that_nobody_knows_are_passed_over_and_not_kept() -> None:
         socket.create_connection(("127.0.0.1", server.port)) as sock,
     ):
         sock.settimeout(TIMEOUT)
-        many = b"".join(struct.pack(">HI", number, 1) for number in range(10, 10_000))
+        many = b"".join(struct.pack(">HI", number, 1) for number in range(10, 2_000))
         sock.sendall(GREETING + raw_frame(SETTINGS, 0, many))
         sock.sendall(raw_frame(HEADERS, 1, BLOCK, END_HEADERS))
         sock.sendall(raw_frame(DATA, 1, framed(b""), END_STREAM))
@@ -417,7 +417,9 @@ def test_what_all_connections_hold_together_is_bounded_and_the_slowest_makes_roo
         PolicyClient("127.0.0.1", server.port, timeout=TIMEOUT) as client,
     ):
         streams = [peer.request(PREDICT.path) for peer in (slow, slow, other)]
-        for peer, stream_id, size in zip((slow, slow, other), streams, (100, 50, 100), strict=True):
+        for peer, stream_id, size in zip(
+            (slow, slow, other), streams, (9000, 10, 9000), strict=True
+        ):
             peer.data(stream_id, framed(bytes(10_000))[:size], end_stream=False)
         wait_for_bytes(server, client, 30_000)
         with pytest.raises(ResourceExhaustedError, match="on all connections; allowed: 30000"):

@@ -323,7 +323,10 @@ class Ours(Plain):
     """An end of a connection as this package has it."""
 
     def make(self, config: H2Configuration) -> H2Connection:
-        return StateMachine(config)
+        machine = StateMachine(config)
+        # As large as h2's own, for what is compared with it.
+        machine.decoder.max_header_list_size = H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE
+        return machine
 
     def send_data(self, stream_id: int, data: bytes, *, end_stream: bool) -> None:
         half = len(data) // 2

@@ -40,7 +40,7 @@ def spend_all(patience: Patience) -> int:
 
 
 def test_a_burst_is_borne_and_not_more() -> None:
-    assert spend_all(Patience(Clock())) == 1000
+    assert spend_all(Patience(Clock())) == 400
 
 
 def test_time_gives_some_back_and_no_more_than_a_burst() -> None:
@@ -50,7 +50,7 @@ def test_time_gives_some_back_and_no_more_than_a_burst() -> None:
     clock.now = 1.0
     assert spend_all(patience) == pytest.approx(200, abs=1)
     clock.now = 1000.0
-    assert spend_all(patience) == pytest.approx(1000, abs=1)
+    assert spend_all(patience) == pytest.approx(400, abs=1)
 
 
 def test_a_hundred_cancelled_calls_a_second_are_borne_for_ever() -> None:
@@ -78,4 +78,4 @@ def test_answered_calls_are_not_saved_up() -> None:
     patience = Patience(Clock())
     for _ in range(10_000):
         patience.answered()
-    assert spend_all(patience) == 1000
+    assert spend_all(patience) == 400

@@ -47,6 +47,9 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 # The states in which a stream may receive.
 _RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 
+MAX_HEADERS = 32 * 1024
+"""Bytes of a call's headers or trailers, counted as in RFC 9113, section 6.5.2."""
+
 _SETTINGS = frozenset(map(int, SettingCodes))
 
 # Of the reason for a GOAWAY.
@@ -121,7 +124,7 @@ class StateMachine(H2Connection):
         self._last_taken = 2**31 - 1
         self.encoder = RememberingEncoder()
         self.decoder: RememberingDecoder = RememberingDecoder()
-        self.decoder.max_header_list_size = self.DEFAULT_MAX_HEADER_LIST_SIZE
+        self.decoder.max_header_list_size = MAX_HEADERS
         self._own_ids = AllowedStreamIDs(int(config.client_side))
         self._peers_ids = AllowedStreamIDs(int(not config.client_side))
         table: dict[Any, Any] = self._frame_dispatch_table

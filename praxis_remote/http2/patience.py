@@ -22,7 +22,7 @@ __all__ = ["Patience"]
 
 # Frames at once, and in the long run by the second: a hundred calls a second that are
 # all cancelled use up neither.
-_BURST, _BY_THE_SECOND = 1000, 200
+_BURST, _BY_THE_SECOND = 400, 200
 
 # What an answered call allows for: a grpcio client acknowledges, pings and widens
 # windows around each. And how many bytes of payload stand for one window update.
@@ -41,13 +41,13 @@ class Patience:
         self._left: float = _BURST
         self._since = clock()
 
-    def spend(self) -> None:
-        """Takes note of a frame that brings no call forward.
+    def spend(self, frames: int = 1) -> None:
+        """Takes note of a frame that brings no call forward, or one that costs as much as many.
 
         Raises:
             OffenceError: It was one too many.
         """
-        self._left -= 1
+        self._left -= frames
         if self._left < 0:
             now = self._clock()
             self._earn((now - self._since) * _BY_THE_SECOND)

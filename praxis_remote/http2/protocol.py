@@ -18,14 +18,13 @@ from typing import Any, cast
 from grpclib import protocol as grpclib_protocol
 from grpclib.config import Configuration
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from typing_extensions import override
 
 from .connection import Connection
-from .machine import StateMachine
+from .machine import MAX_HEADERS, StateMachine
 from .offence import OffenceError
 from .receiving import Receiver
 from .streams import CLOSE_TIMEOUT, Call, Owner, Processor
@@ -142,7 +141,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
             SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
-            SettingCodes.MAX_HEADER_LIST_SIZE: H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE,
+            SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADERS,
         }
         client = bool(self.h2_config.client_side)
         if client:

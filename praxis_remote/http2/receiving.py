@@ -34,11 +34,12 @@ _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 _FIRST_READ = 16 * 1024
 _BUFFER_SIZE = 128 * 1024
 
-# A block of headers that is larger than any call's takes the long way, and one that is
-# larger than its text may be is refused before it is there. No other frame but DATA is
-# longer.
-_MAX_BLOCK = 16 * 1024
-_MAX_CONTROL = 64 * 1024
+# A block of headers that is larger than its text may be is refused before it is there. No
+# other frame but DATA is longer.
+MAX_BLOCK = 16 * 1024
+
+# To unpack so many bytes of headers costs as much as a frame that is of no use.
+_COSTLY = 512
 
 # From this size on a system call of its own costs less than a copy.
 _DIRECT_SIZE = 32 * 1024
@@ -47,7 +48,7 @@ _DIRECT_SIZE = 32 * 1024
 _CRUMB = 256
 
 # Frames that are handled before the loop may do something for others.
-_MAX_FRAMES = 64
+_MAX_FRAMES = 16
 
 
 class Target(Protocol):
@@ -198,7 +199,7 @@ class Receiver:
         self._expect_settings = False
         if kind == _DATA and self._block is None and stream_id:
             return self._begin_data(available, size, flags, stream_id)
-        if kind == _HEADERS and size <= _MAX_BLOCK and flags & _PLAIN == _END_HEADERS:
+        if kind == _HEADERS and size <= MAX_BLOCK and flags & _PLAIN == _END_HEADERS:
             if self._block is None:
                 return size <= available and self._take_block(stream_id, size, flags)
         elif kind not in _KINDS and self._block is None:
@@ -214,16 +215,17 @@ class Receiver:
     def _begin_control(self, size: int, kind: int, flags: int) -> None:
         """Has a frame fed as it comes."""
         self._patience.spend()
-        self._check_size(size, min(self._max_frame_size, _MAX_CONTROL))
+        self._check_size(size, min(self._max_frame_size, MAX_BLOCK))
         if kind == _SETTINGS and flags & _ACK:
             self._check_size(size, 0)
         if kind in (_HEADERS, _PUSH_PROMISE, _CONTINUATION):
             block = (self._block or 0) + size
-            if block > _MAX_CONTROL:
+            if block > MAX_BLOCK:
                 raise OffenceError(
-                    f"a block of headers of {block} bytes; allowed: {_MAX_CONTROL}",
+                    f"a block of headers of {block} bytes; allowed: {MAX_BLOCK}",
                     ErrorCodes.ENHANCE_YOUR_CALM,
                 )
+            self._patience.spend(size // _COSTLY)
             self._block = None if flags & _END_HEADERS else block
         self._to_feed = _HEAD.size + size
 
@@ -262,6 +264,8 @@ class Receiver:
         begin = self._start + _HEAD.size
         self._start = begin + size
         self.amid = False
+        if size >= _COSTLY:
+            self._patience.spend(size // _COSTLY)
         block = bytes(self._buffer[begin : self._start])
         self._headers(stream_id, block, bool(flags & _END_STREAM))
         return True

@@ -40,7 +40,8 @@ log = logging.getLogger("praxis_remote.http2")
 
 _STOPPING = "the server is shutting down"
 
-_BACKLOG = 1024
+# Connections that may wait to be accepted, and those that are in one turn of the loop.
+_BACKLOG, _ACCEPTED = 1024, 16
 
 # Connections are looked at so often, or four times in the shortest time that is allowed.
 _LOOK_SECONDS = 1.0
@@ -99,6 +100,7 @@ class _ServerConnection(Owner):
     Attributes:
         protocol: What speaks HTTP/2 on it.
         account: What its messages take.
+        called: Whether a call of it has ended.
     """
 
     def __init__(self, listener: Listener, silences: Silences) -> None:
@@ -106,6 +108,7 @@ class _ServerConnection(Owner):
         self._greeted = False
         self._since = time.monotonic()
         self.account = listener.open_account()
+        self.called = False
         self.protocol = Protocol(self, client_side=False, silences=silences)
 
     @cached_property
@@ -192,7 +195,10 @@ class Listener:
     async def start(self, sock: socket.socket) -> None:
         """Accepts connections on ``sock``, which is bound."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, sock=sock, backlog=_BACKLOG)
+        self._server = await loop.create_server(self._connect, sock=sock, backlog=_ACCEPTED)
+        # asyncio takes one number for those that may wait and those that it accepts in one
+        # turn, in which nobody else is served.
+        sock.listen(_BACKLOG)
 
     def _connect(self) -> Protocol:
         connection = _ServerConnection(self, self._silences)
@@ -204,7 +210,9 @@ class Listener:
         return connection.protocol
 
     def _make_place(self, connection: _ServerConnection) -> None:
-        idlest = next((other for other in self.connections if other.idle), None)
+        idle = [other for other in self.connections if other.idle]
+        # First who has never called: floods are made of them.
+        idlest = next((other for other in idle if not other.called), idle[0] if idle else None)
         if idlest is not None:
             idlest.protocol.retire("idle for longest, when another client came")
             return
@@ -316,6 +324,7 @@ class Listener:
     def forget(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
         self._running.discard(call)
+        call.connection.called = True
         if call.connection in self.connections:
             # To the end, as the one that was used last.
             del self.connections[call.connection]

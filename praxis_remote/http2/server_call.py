@@ -60,6 +60,8 @@ _SPEED_AFTER = 5.0
 class Caller(Protocol):
     """The connection on which a call came."""
 
+    called: bool
+
     @property
     def peer(self) -> str:
         """The caller's address."""
