@@ -94,7 +94,8 @@ class PolicyServer:
             self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
-        self._service = PolicyService(handler, self._scheduler)
+        limits = limits or Limits()
+        self._service = PolicyService(handler, self._scheduler, limits.items)
         self._listener = Listener(self._service, max_message_size, limits)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()

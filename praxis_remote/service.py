@@ -24,6 +24,7 @@ from .errors import (
 )
 from .framing import Segments
 from .http2 import ServerCall
+from .limits import Limits
 from .protocol import PolicyHandler
 from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
@@ -31,6 +32,9 @@ from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 log = logging.getLogger("praxis_remote.server")
 
 T = TypeVar("T")
+
+# Python's own is ten times as long.
+_SWITCH_SECONDS = 0.5e-3
 
 
 def _encode_action(predict: Callable[[], object]) -> tuple[Segments, int]:
@@ -45,16 +49,36 @@ def _encode_action(predict: Callable[[], object]) -> tuple[Segments, int]:
 _OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8))[1]
 
 
+def _giving_way(function: Callable[[], T]) -> T:
+    """Calls what takes long in Python, and lets the event loop have its turns meanwhile.
+
+    A thread that wants the interpreter waits for this long, several times a call.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        return function()
+    finally:
+        sys.setswitchinterval(before)
+
+
 class PolicyService:
     """Answers calls with a policy.
 
     Args:
         handler: The policy.
         scheduler: The thread on which it runs.
+        max_items: Of a request; see `Limits`.
     """
 
-    def __init__(self, handler: PolicyHandler, scheduler: Scheduler) -> None:
+    def __init__(
+        self,
+        handler: PolicyHandler,
+        scheduler: Scheduler,
+        max_items: int = Limits.items,
+    ) -> None:
         self._handler = handler
+        self._max_items = max_items
         self._scheduler = scheduler
         # Messages of very many items keep neither the loop nor the policy waiting.
         self._decoder = Scheduler("praxis-remote-decoder")
@@ -119,15 +143,20 @@ class PolicyService:
         return message
 
     async def _decode(self, message: bytearray | memoryview) -> codec.PredictCall:
-        request = codec.decode_predict_request_quickly(message)
+        request = codec.decode_predict_request_quickly(message, self._max_items)
         if request is None:
-            request = await self._decoder.run(lambda: codec.decode_predict_request(message))
+            request = await self._decode_slowly(
+                lambda: codec.decode_predict_request(message, self._max_items)
+            )
         return request
 
     async def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         if len(message) <= codec.QUICK_BYTES:
-            return wire.read_message(cls, message)
-        return await self._decoder.run(lambda: wire.read_message(cls, message))
+            return wire.read_message(cls, message, self._max_items)
+        return await self._decode_slowly(lambda: wire.read_message(cls, message, self._max_items))
+
+    async def _decode_slowly(self, decode: Callable[[], T]) -> T:
+        return await self._decoder.run(lambda: _giving_way(decode))
 
     async def _reset(self, call: ServerCall) -> Segments:
         message = await self._inflate(call) if call.compressed else call.message()

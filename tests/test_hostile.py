@@ -28,7 +28,12 @@ from http2_peers import TIMEOUT, Peer, RawClient, RawServer, framed, raw_frame
 from praxis_remote import Limits, PolicyClient, PolicyServer, wire
 from praxis_remote.calls import HEALTH_CHECK, PREDICT
 from praxis_remote.codec import encode_predict_request
-from praxis_remote.errors import RemoteError, ResourceExhaustedError, UnavailableError
+from praxis_remote.errors import (
+    InvalidArgumentError,
+    RemoteError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from praxis_remote.http2 import ServerCall
 from praxis_remote.schema import HealthResponse
 from praxis_remote.testing import RecordingHandler
@@ -589,3 +594,35 @@ def test_an_honest_server_among_them_is_understood() -> None:
     ):
         assert client.health_check() == (True, "honest")
         client.close()
+
+
+# ---------------------------------------------------------------- messages of very many items
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x0a\x00" * 100,  # observations
+        b"\x0a\x00" + b"\x48\x01" * 100,  # fields that nobody knows
+        b"\x0a\x00" + b"\x4b" + b"\x08\x01" * 2000 + b"\x4c",  # a group that nobody knows
+        b"\x0a\x07\x0a\x05\x0a\x00\x12\x01\x0a" * 60,  # the same, cut off: whichever comes first
+    ],
+    ids=["observations", "unknown fields", "an unknown group", "broken"],
+)
+def test_a_request_of_more_items_than_allowed_is_refused(request_bytes: bytes) -> None:
+    with served(items=50) as (server, _), RawClient(server.port) as peer:
+        stream_id = peer.request(PREDICT.path)
+        peer.data(stream_id, framed(request_bytes))
+        headers = dict(peer.wait_for(ResponseReceived, stream_id).headers)
+        assert headers["grpc-status"] == "3"
+
+
+def test_items_are_counted_over_all_of_a_request_and_arrays_are_one() -> None:
+    with served(items=1000) as (_, client):
+        observation = {"x": np.zeros(100_000), "size": 3}
+        assert client.predict_action([observation], policy_kwargs={"a": [1] * 900}).shape == (3,)
+        for kwargs in ({"a": [1] * 1100}, {"a": {str(n): n for n in range(1100)}}):
+            with pytest.raises(InvalidArgumentError, match="a message of more than 1000 items"):
+                client.predict_action([observation], policy_kwargs=kwargs)
+        with pytest.raises(InvalidArgumentError, match="a message of more than 1000 items"):
+            client.reset(episode_ids=[str(n) for n in range(2000)])

@@ -48,26 +48,34 @@ class PredictCall(NamedTuple):
     episode_ids: tuple[str, ...] | None
 
 
-def decode_predict_request(buffer: Buffer) -> PredictCall:
+def decode_predict_request(buffer: Buffer, max_items: int | None = None) -> PredictCall:
     """Returns what a request's bytes mean.
 
     Arrays are writable, aligned and independent of one another. Those of at least
     `LARGE_BYTES` are views of ``buffer`` where it is writable and their place in it
     is aligned; ``buffer`` must not be used for anything else afterwards.
 
+    Args:
+        buffer: The bytes.
+        max_items: As for `wire.read_message`.
+
     Raises:
         DecodeError: The bytes are no request.
+        InvalidValueError: There are more items than allowed.
         ValueError: As `serialization.decode_request` does.
     """
     buffer = as_buffer(buffer)
     try:
-        return _read_request(buffer, len(buffer))
-    except UNUSUAL:
+        return _read_request(buffer, len(buffer) if max_items is None else max_items)
+    except (*UNUSUAL, CostlyError):
+        # What is too much here is counted there as well.
         pass
-    return PredictCall(*decode_request(read_message(PredictRequest, buffer)))
+    return PredictCall(*decode_request(read_message(PredictRequest, buffer, max_items)))
 
 
-def decode_predict_request_quickly(buffer: Buffer) -> PredictCall | None:
+def decode_predict_request_quickly(
+    buffer: Buffer, max_items: int | None = None
+) -> PredictCall | None:
     """Returns what `decode_predict_request` does, or None if it might take long.
 
     For event loops: it takes a few milliseconds at most, whatever the bytes are.
@@ -76,9 +84,10 @@ def decode_predict_request_quickly(buffer: Buffer) -> PredictCall | None:
         DecodeError, ValueError: As `decode_predict_request` does.
     """
     if len(buffer) <= QUICK_BYTES:
-        return decode_predict_request(buffer)
+        return decode_predict_request(buffer, max_items)
+    items = QUICK_ITEMS if max_items is None else min(QUICK_ITEMS, max_items)
     try:
-        return _read_request(as_buffer(buffer), QUICK_ITEMS)
+        return _read_request(as_buffer(buffer), items)
     except (*UNUSUAL, CostlyError):
         return None
 

@@ -9,6 +9,7 @@ Nothing here knows how a single value is read, or where an unknown field ends.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import betterproto
 from betterproto import PLACEHOLDER
 
-from ..errors import DecodeError
+from ..errors import DecodeError, InvalidValueError
 from .buffers import Buffer, Malformed, as_buffer
 from .fields import Field, fields_of
 from .messages import Blank, attributes_of
@@ -26,18 +27,36 @@ from .writer import write_fields
 
 M = TypeVar("M", bound=betterproto.Message)
 
+# What an unknown group holds is passed over: so many bytes of it count as an item.
+_GROUP, _BYTES_PER_ITEM = 3, 16
 
-def read_message(cls: type[M], data: Buffer) -> M:
+
+def too_many_items(allowed: int) -> InvalidValueError:
+    """Returns the error for a message of more items than allowed."""
+    return InvalidValueError(
+        f"a message of more than {allowed} items (observations, keys, values, list items); "
+        "send numbers as arrays, or raise the server's limit `items`"
+    )
+
+
+def read_message(cls: type[M], data: Buffer, max_items: int | None = None) -> M:
     """Returns the message that ``data`` holds, with protobuf's verdict and meaning.
 
     Takes time and memory in proportion to ``data``, and the same stack at any depth.
 
+    Args:
+        cls: The message's class.
+        data: Its bytes.
+        max_items: Fields and list items at any depth; None for any number. In memory each
+            may take hundreds of times the two bytes that it takes here.
+
     Raises:
         DecodeError: protobuf would not parse it either.
+        InvalidValueError: There are more items than allowed.
     """
     table = _table(cls)
     message, attributes = table.blank.new()
-    reader = _Reader(as_buffer(data), table, attributes)
+    reader = _Reader(as_buffer(data), table, attributes, max_items)
     try:
         reader.run()
     except Malformed as error:
@@ -60,8 +79,12 @@ class _Frame(NamedTuple):
 class _Reader:
     """Reads one buffer, with the messages that are open on a stack of its own."""
 
-    def __init__(self, buffer: Buffer, table: _Table, attributes: dict[str, Any]) -> None:
+    def __init__(
+        self, buffer: Buffer, table: _Table, attributes: dict[str, Any], max_items: int | None
+    ) -> None:
         self._buffer = buffer
+        self._max_items = sys.maxsize if max_items is None else max_items
+        self._items = 0
         self._top = _Frame(table, attributes, len(buffer), None)
         self._below: list[_Frame] = []
         self._field: Field | None = None
@@ -85,7 +108,13 @@ class _Reader:
         name = self._top.table.cls.__name__
         return name if self._field is None else f"{name}.{self._field.name}"
 
+    def _count(self, items: int) -> None:
+        self._items += items
+        if self._items > self._max_items:
+            raise too_many_items(self._max_items)
+
     def _read_field(self, position: int) -> int:
+        self._count(1)
         tag, after = read_tag(self._buffer, position, self._top.end)
         rule = self._top.table.rules.get(tag)
         if rule is None:
@@ -94,6 +123,8 @@ class _Reader:
             if tag < 8 and self._top.table.fields:
                 raise Malformed("field number 0", position)
             stop = skip(self._buffer, after, self._top.end, tag, len(self._below))
+            if tag & 7 == _GROUP:
+                self._count((stop - position) // _BYTES_PER_ITEM)
             self._keep_unknown(self._buffer[position:stop])
             return stop
         read, self._field = rule
@@ -115,7 +146,10 @@ class _Reader:
 
     def extend(self, item: Field, position: int) -> int:
         start, stop = read_size(self._buffer, position, self._top.end)
-        self._top.attributes[item.name].extend(read_packed(self._buffer, start, stop))
+        values = self._top.attributes[item.name]
+        before = len(values)
+        values.extend(read_packed(self._buffer, start, stop))
+        self._count(len(values) - before)
         return stop
 
     def open(self, item: Field, position: int) -> int:

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""The page on reliability says what is so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from praxis_remote import Limits
+from praxis_remote.http2 import machine, patience, protocol, receiving
+from praxis_remote.http2 import server as http2_server
+from praxis_remote.limits import DEFAULT_MAX_PENDING
+
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def test_every_limit_is_there_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", TEXT, re.MULTILINE))
+    assert rows == {field.name: str(int(getattr(Limits(), field.name))) for field in fields(Limits)}
+
+
+def test_the_fixed_limits_are_those_of_the_code() -> None:
+    assert f"`max_pending` ({DEFAULT_MAX_PENDING})" in TEXT
+    for what in (
+        f"calls of a connection at once | {protocol._MAX_STREAMS} |",
+        f"{receiving.MAX_BLOCK // 1024} KiB packed, {machine.MAX_HEADERS // 1024} KiB unpacked",
+        f"{protocol._MAX_FRAME_SIZE // 2**20} MiB of a message, "
+        f"{receiving.MAX_BLOCK // 1024} KiB otherwise",
+        f"{patience._BURST} at once, {patience._BY_THE_SECOND} a second, "
+        f"{patience._BY_THE_CALL} for each answered call",
+        f"connections accepted, in one turn | {http2_server._ACCEPTED} |",
+        f"slower than {http2_server._SLOW // 1024} KiB a second",
+    ):
+        assert what in TEXT
+    assert receiving._MAX_FRAMES == http2_server._ACCEPTED
+
+
+def test_every_command_and_file_that_it_names_is_there() -> None:
+    root = PAGE.parents[1]
+    targets = (root / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make (\w+)`", TEXT):
+        assert f"\n{target}:" in targets
+    for path in re.findall(r"`(tests/[\w./]+)`", TEXT):
+        assert (root / path).exists()
