@@ -165,6 +165,7 @@ def _receive(stream: bytes, frame: int) -> bytearray | memoryview | None:
     receiver = Receiver(
         client_side=True,
         max_frame_size=frame,
+        max_block=2**14,
         find=lambda _: call,
         feed=lambda _: None,
         headers=lambda *_: None,

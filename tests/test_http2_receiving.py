@@ -55,6 +55,7 @@ class Log:
         self.receiver = Receiver(
             client_side=client_side,
             max_frame_size=MAX_FRAME_SIZE,
+            max_block=2**14,
             find=self.targets.get,
             feed=self.fed.extend,
             headers=lambda *frame: self.blocks.append(frame),

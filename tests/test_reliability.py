@@ -28,9 +28,11 @@ def test_the_fixed_limits_are_those_of_the_code() -> None:
     assert f"`max_pending` ({DEFAULT_MAX_PENDING})" in TEXT
     for what in (
         f"calls of a connection at once | {protocol._MAX_STREAMS} |",
-        f"{receiving.MAX_BLOCK // 1024} KiB packed, {machine.MAX_HEADERS // 1024} KiB unpacked",
+        f"{protocol._MAX_BLOCK // 1024} KiB packed, "
+        f"{machine.max_headers(False) // 1024} KiB unpacked",
+        f"{machine.max_headers(True) // 1024} KiB of a server's",
         f"{protocol._MAX_FRAME_SIZE // 2**20} MiB of a message, "
-        f"{receiving.MAX_BLOCK // 1024} KiB otherwise",
+        f"{protocol._MAX_BLOCK // 1024} KiB otherwise",
         f"{patience._BURST} at once, {patience._BY_THE_SECOND} a second, "
         f"{patience._BY_THE_CALL} for each answered call",
         f"connections accepted, in one turn | {http2_server._ACCEPTED} |",

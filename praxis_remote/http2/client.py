@@ -237,6 +237,7 @@ class ClientConnection(Owner):
         except asyncio.CancelledError:
             # What is connected already tells of its end later, when nobody listens.
             self._greeted.cancel()
+            await self._wait_lost()
             raise
         timer = loop.call_later(
             _HANDSHAKE_TIMEOUT,
@@ -247,13 +248,21 @@ class ClientConnection(Owner):
             await self._greeted
         except BaseException as error:
             self._protocol.close("the client gave up connecting")
-            if isinstance(error, UnavailableError):
-                # Nothing is left behind for a loop that ends with this call.
-                await self._protocol.lost.wait()
+            if isinstance(error, (UnavailableError, asyncio.CancelledError)):
+                await self._wait_lost()
             raise
         finally:
             timer.cancel()
         return self
+
+    async def _wait_lost(self) -> None:
+        """Leaves nothing behind for a loop that ends with this call."""
+        for _ in range(2):
+            # What is connected gets its protocol in the next turn.
+            await asyncio.sleep(0)
+        if self._protocol.made:
+            self._protocol.close("the client gave up connecting")
+            await self._protocol.lost.wait()
 
     @override
     def settings_received(self) -> None:

@@ -47,8 +47,15 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 # The states in which a stream may receive.
 _RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 
-MAX_HEADERS = 32 * 1024
-"""Bytes of a call's headers or trailers, counted as in RFC 9113, section 6.5.2."""
+# Bytes of a call's headers or trailers, counted as in RFC 9113, section 6.5.2. A grpcio
+# server sends a policy's error text of any length; who calls it may be expected to trust it.
+_MAX_HEADERS, _MAX_HEADERS_OF_SERVER = 32 * 1024, 64 * 1024
+
+
+def max_headers(client_side: bool) -> int:
+    """Returns how many bytes of headers a client, or a server, takes from its peer."""
+    return _MAX_HEADERS_OF_SERVER if client_side else _MAX_HEADERS
+
 
 _SETTINGS = frozenset(map(int, SettingCodes))
 
@@ -124,7 +131,7 @@ class StateMachine(H2Connection):
         self._last_taken = 2**31 - 1
         self.encoder = RememberingEncoder()
         self.decoder: RememberingDecoder = RememberingDecoder()
-        self.decoder.max_header_list_size = MAX_HEADERS
+        self.decoder.max_header_list_size = max_headers(bool(config.client_side))
         self._own_ids = AllowedStreamIDs(int(config.client_side))
         self._peers_ids = AllowedStreamIDs(int(not config.client_side))
         table: dict[Any, Any] = self._frame_dispatch_table

@@ -24,7 +24,7 @@ from h2.settings import SettingCodes, Settings
 from typing_extensions import override
 
 from .connection import Connection
-from .machine import MAX_HEADERS, StateMachine
+from .machine import StateMachine, max_headers
 from .offence import OffenceError
 from .receiving import Receiver
 from .streams import CLOSE_TIMEOUT, Call, Owner, Processor
@@ -40,6 +40,9 @@ _CONNECTION_WINDOW = 512 * 2**20
 _MAX_FRAME_SIZE = 4 * 2**20
 _MAX_STREAMS = 128
 _DEFAULT_WINDOW = 65535
+
+# Of headers as they come: a client's, whose text may be twice as large, and a server's.
+_MAX_BLOCK, _MAX_BLOCK_OF_SERVER = 16 * 1024, 64 * 1024
 
 # Linux's default takes a fifth of a megabyte at a time. The system cuts this to its limit.
 _UNIX_SEND_BUFFER = 4 * 2**20
@@ -124,6 +127,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self._receiver = Receiver(
             client_side=bool(self.h2_config.client_side),
             max_frame_size=_MAX_FRAME_SIZE,
+            max_block=_MAX_BLOCK_OF_SERVER if self.h2_config.client_side else _MAX_BLOCK,
             find=self.processor.find,
             feed=self._feed,
             headers=self._receive_block,
@@ -141,7 +145,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
             SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
-            SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADERS,
+            SettingCodes.MAX_HEADER_LIST_SIZE: max_headers(bool(self.h2_config.client_side)),
         }
         client = bool(self.h2_config.client_side)
         if client:

@@ -34,10 +34,6 @@ _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 _FIRST_READ = 16 * 1024
 _BUFFER_SIZE = 128 * 1024
 
-# A block of headers that is larger than its text may be is refused before it is there. No
-# other frame but DATA is longer.
-MAX_BLOCK = 16 * 1024
-
 # To unpack so many bytes of headers costs as much as a frame that is of no use.
 _COSTLY = 512
 
@@ -70,6 +66,7 @@ class Receiver:
     Args:
         client_side: Whether the peer is a server.
         max_frame_size: Bytes of a frame's payload.
+        max_block: Bytes of a block of headers. No other frame but DATA is longer.
         find: Returns the call of a stream, or None.
         feed: Takes the bytes of every frame that is neither of the following.
         headers: Takes stream, block and end-of-stream of a HEADERS frame.
@@ -89,6 +86,7 @@ class Receiver:
         *,
         client_side: bool,
         max_frame_size: int,
+        max_block: int,
         find: Callable[[int], Target | None],
         feed: Callable[[memoryview], None],
         headers: Callable[[int, bytes, bool], None],
@@ -96,6 +94,7 @@ class Receiver:
         patience: Patience,
     ) -> None:
         self._max_frame_size = max_frame_size
+        self._max_block = max_block
         self._find = find
         self._feed = feed
         self._headers = headers
@@ -199,7 +198,7 @@ class Receiver:
         self._expect_settings = False
         if kind == _DATA and self._block is None and stream_id:
             return self._begin_data(available, size, flags, stream_id)
-        if kind == _HEADERS and size <= MAX_BLOCK and flags & _PLAIN == _END_HEADERS:
+        if kind == _HEADERS and size <= self._max_block and flags & _PLAIN == _END_HEADERS:
             if self._block is None:
                 return size <= available and self._take_block(stream_id, size, flags)
         elif kind not in _KINDS and self._block is None:
@@ -215,14 +214,14 @@ class Receiver:
     def _begin_control(self, size: int, kind: int, flags: int) -> None:
         """Has a frame fed as it comes."""
         self._patience.spend()
-        self._check_size(size, min(self._max_frame_size, MAX_BLOCK))
+        self._check_size(size, min(self._max_frame_size, self._max_block))
         if kind == _SETTINGS and flags & _ACK:
             self._check_size(size, 0)
         if kind in (_HEADERS, _PUSH_PROMISE, _CONTINUATION):
             block = (self._block or 0) + size
-            if block > MAX_BLOCK:
+            if block > self._max_block:
                 raise OffenceError(
-                    f"a block of headers of {block} bytes; allowed: {MAX_BLOCK}",
+                    f"a block of headers of {block} bytes; allowed: {self._max_block}",
                     ErrorCodes.ENHANCE_YOUR_CALM,
                 )
             self._patience.spend(size // _COSTLY)
