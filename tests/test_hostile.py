@@ -555,6 +555,10 @@ ANSWERS: dict[str, bytes] = {
         for name, frames in OFFENCES.items()
         if frames.startswith(GREETING)
     },
+    # A server's may be larger.
+    "settings of 16 KiB and one": b"\x01\x00\x01" + bytes([SETTINGS, 0]) + bytes(4),
+    "headers without an end": raw_frame(HEADERS, 1, BLOCK)
+    + raw_frame(CONTINUATION, 1, bytes(60_000)) * 2,
     "4 GiB declared": RESPONSE + raw_frame(DATA, 1, b"\0\xff\xff\xff\xff"),
     "compressed with nothing": RESPONSE + raw_frame(DATA, 1, b"\1\0\0\0\1x", END_STREAM),
     "data before headers": raw_frame(DATA, 1, framed(b""), END_STREAM),
