@@ -529,9 +529,14 @@ def test_nothing_of_many_cancelled_calls_is_kept() -> None:
                 peer.flush()
             client.health_check()
         wait_until_idle(server, client)
-        gc.collect()
-        calls = [found for found in gc.get_objects() if isinstance(found, ServerCall)]
-        assert [call for call in calls if call._listener is server._listener] == []
+
+        def kept() -> list[ServerCall]:
+            gc.collect()
+            calls = [found for found in gc.get_objects() if isinstance(found, ServerCall)]
+            return [call for call in calls if call._listener is server._listener]
+
+        # The last one's thread may be at its end still.
+        assert any(not kept() for _ in range(20))
 
 
 # ---------------------------------------------------------------- servers that mean harm

@@ -13,7 +13,16 @@ import pytest
 from praxis_remote.http2.watch import Finding, Seen, Silences, Watch
 
 SILENCES = Silences(ping=60, answer=20, stall=30, idle=3600)
-REST = Seen(busy=False, begun=0, received=0, due=False, moved=0, unsent=False, taken=0)
+REST = Seen(
+    busy=False,
+    begun=0,
+    received=0,
+    due=False,
+    moved=0,
+    unsent=False,
+    under_way=False,
+    taken=0,
+)
 
 
 class Story:
@@ -82,6 +91,30 @@ def test_a_peer_that_talks_is_not_asked() -> None:
     story = Story()
     for received in range(10):
         assert story.for_seconds(50, busy=True, received=received) == []
+
+
+def test_a_peer_behind_a_slow_way_is_not_given_up_as_long_as_something_goes_through() -> None:
+    story = Story()
+    for taken in range(300):
+        assert story.for_seconds(1, busy=True, under_way=True, taken=taken) == []
+    # All is handed over; what the system has still takes its time, and so does the answer.
+    assert story.for_seconds(61)[0][1] is Finding.ASK
+    for taken in range(300, 350):
+        assert story.for_seconds(1, taken=taken) == []
+
+
+def test_a_peer_that_takes_nothing_more_of_what_is_under_way_is_given_up() -> None:
+    story = Story()
+    assert story.for_seconds(10, busy=True, under_way=True, taken=5) == []
+    assert story.for_seconds(71) == [(60, Finding.ASK), (80, Finding.GONE)]
+
+
+def test_new_calls_that_go_out_are_no_sign_of_life() -> None:
+    story = Story()
+    found = []
+    for taken in range(81):
+        found += story.for_seconds(1, busy=True, taken=100 * taken)
+    assert found == [(60, Finding.ASK), (80, Finding.GONE)]
 
 
 def test_a_grpcio_server_is_asked_three_times_and_then_every_five_minutes() -> None:

@@ -43,11 +43,11 @@ class Account:
         """Tells whether there is room for so many bytes more among all accounts."""
         return self._budget.used + size <= self._budget.limit
 
-    def take(self, size: int) -> None:
-        """Counts so many bytes more.
+    def check(self, size: int) -> None:
+        """Looks whether this account may take so many bytes more, if there is room.
 
         Raises:
-            ResourceExhaustedError: They are too many; nothing was counted.
+            ResourceExhaustedError: They are too many for one.
         """
         if self.used + size > self._budget.account_limit:
             raise ResourceExhaustedError(
@@ -55,6 +55,14 @@ class Account:
                 f"allowed: {self._budget.account_limit}; use more connections, or fewer calls "
                 "at once"
             )
+
+    def take(self, size: int) -> None:
+        """Counts so many bytes more.
+
+        Raises:
+            ResourceExhaustedError: They are too many; nothing was counted.
+        """
+        self.check(size)
         if not self.fits(size):
             raise ResourceExhaustedError(
                 f"messages of {self._budget.used + size} bytes on all connections; "

@@ -43,7 +43,7 @@ from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Se
 from ..version import __version__
 from .headers import volatile
 from .protocol import Protocol
-from .streams import Call, NotTakenError, Owner, Stream, StreamRefusedError
+from .streams import Call, NotTakenError, Owner, Stream, StreamCancelledError, StreamRefusedError
 from .watch import Silences
 
 _USER_AGENT = f"praxis-remote-python/{__version__}"
@@ -377,6 +377,11 @@ class ClientConnection(Owner):
         deadlines.add(deadline, expire)
         try:
             return await self._run(call, writer, headers, deadline)
+        except StreamCancelledError:
+            if deadline.remaining() > 0:
+                raise
+            # The server's clock was quicker to say so, amid the response.
+            raise _expired(seconds) from None
         finally:
             deadlines.remove(expire)
 
@@ -390,6 +395,9 @@ class ClientConnection(Owner):
             # Its turn may have come at the moment when it was given up.
             self._pass_turn()
             raise
+        if self._queue:
+            # Several may have ended at once, each of which woke this one.
+            self._queue[0].wake()
         try:
             await stream.send_message(writer)
             call.sent()

@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,6 +173,10 @@ class Connection(grpclib_protocol.Connection):
         """How many bytes the socket has taken."""
         return self._taken - (0 if self._direct else self._transport.get_write_buffer_size())
 
+    def waiting_in_system(self) -> int:
+        """Returns how many bytes the socket has taken that have not arrived, if it can tell."""
+        return _waiting_in_system(self._socket)
+
     def end_of_sent(self) -> int | None:
         """Returns what `taken` will be at least when the last byte that was flushed has left.
 
@@ -216,9 +221,26 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
     sock = transport.get_extra_info("socket")
     if sock is None or transport.get_extra_info("ssl_object") is not None:
         return None
-    again = socket.socket(fileno=os.dup(sock.fileno()))
+    try:
+        again = socket.socket(fileno=os.dup(sock.fileno()))
+    except OSError:
+        return None  # no more files may be open; the transport's way is only slower
     again.setblocking(False)
     return again
+
+
+def _waiting_in_system(sock: socket.socket | None) -> int:
+    """Returns how many bytes the socket has taken that have not arrived."""
+    if sock is None:
+        return 0
+    try:
+        import fcntl  # not on Windows
+        import termios
+
+        answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    except (ImportError, AttributeError, OSError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _poll(sock: socket.socket) -> select.poll:

@@ -187,8 +187,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         elif self.processor.whole and nbytes:
             self.processor.begin_whole()
         elif self.processor.whole:
-            # Either nothing is left, or the peer has gone, which the loop finds out first.
-            asyncio.get_running_loop().call_later(0, self._handle, self.processor.begin_whole)
+            self._begin_whole_later()
 
     def _wants_more(self, nbytes: int) -> bool:
         if self._receiver.amid:
@@ -215,6 +214,15 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         self._receiver.go_on()
+        if not self._receiver.behind:
+            self._begin_whole_later()
+
+    def _begin_whole_later(self) -> None:
+        """Has the loop look first at what the peer has sent since, or whether it has gone."""
+        # Timers come after what was received, unlike what is called soon.
+        asyncio.get_running_loop().call_later(0, self._handle, self._begin_whole)
+
+    def _begin_whole(self) -> None:
         if not self._receiver.behind:
             self.processor.begin_whole()
 
@@ -270,6 +278,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self.gone = True
         if self.made:
             super().connection_lost(exc)
+        else:
+            self._owner.connection_closed(f"it could not be made: {exc}")
         self.lost.set()
 
     @property
@@ -296,7 +306,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             due=any(call.due() for call in calls),
             moved=self._receiver.moved + processor.payload_sent,
             unsent=unsent,
-            taken=connection.taken,
+            under_way=unsent or connection.waiting_in_system() > 0,
+            taken=connection.taken - connection.waiting_in_system(),
         )
         self._act(self._watch.look(seen, now), calls)
 

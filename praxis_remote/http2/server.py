@@ -124,7 +124,7 @@ class _ServerConnection(Owner):
 
     @override
     def accept(self, stream: Stream, headers: Headers) -> None:
-        if self.protocol.ending:
+        if self.protocol.ending or self._listener.stopping:
             # It was told so already, or will be.
             stream.reset_if_open(ErrorCodes.REFUSED_STREAM)
             return
@@ -164,6 +164,7 @@ class Listener:
         max_message_size: Bytes of a request or response.
         memory: Where large requests arrive.
         connections: Those that are open; the one that was used last is last.
+        stopping: Whether no more calls are taken.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class Listener:
         self._running: set[ServerCall] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
+        self.stopping = False
         self.memory = Pool()
         self.max_message_size = max_message_size
         self.connections: dict[_ServerConnection, None] = {}
@@ -242,11 +243,16 @@ class Listener:
 
     def make_room(self, call: ServerCall, size: int) -> None:
         """Ends messages that hardly move, if there is no memory left for one that might."""
-        while not call.connection.account.fits(size):
-            now = time.monotonic()
-            others = self._running - {call}
-            slowest = min(others, key=lambda other: other.speed(now), default=None)
-            if slowest is None or slowest.speed(now) >= _SLOW:
+        account = call.connection.account
+        if account.fits(size):
+            return
+        now = time.monotonic()
+        others = [other for other in self._running if other.held and other is not call]
+        slow = sorted((o for o in others if o.speed(now) < _SLOW), key=lambda o: o.speed(now))
+        if not account.fits(size - sum(other.held for other in slow)):
+            return  # nobody shall be ended in vain
+        for slowest in slow:
+            if account.fits(size):
                 return
             log.warning("%s: %s: ended to make room", slowest.peer, slowest.path)
             slowest.end_with(
@@ -255,7 +261,7 @@ class Listener:
 
     def refuse_calls(self) -> None:
         """Takes no more calls from now on. May be called in any thread."""
-        self._stopping = True
+        self.stopping = True
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and closes when the running ones are done and sent.
@@ -311,7 +317,7 @@ class Listener:
 
     def check(self, call: ServerCall) -> None:
         """Raises `RemoteError` for a call whose message need not be waited for."""
-        if self._stopping:
+        if self.stopping:
             raise _stopping()
         self._service.check(call)
 

@@ -130,6 +130,7 @@ class ServerCall(Call):
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         connection: On which it came.
         ran: Whether the policy has begun on it.
+        held: Bytes that are counted as its own.
     """
 
     deadline: Deadline | None = None
@@ -148,7 +149,7 @@ class ServerCall(Call):
         self._listener = listener
         self._reader = listener.reader(self.hold)
         self._writer: MessageWriter | None = None
-        self._held = 0
+        self.held = 0
         # When the message of the moment began to move.
         self._since = time.monotonic()
         self._error: RemoteError | None = None
@@ -254,9 +255,10 @@ class ServerCall(Call):
         """
         if size <= _SMALL:
             return
+        self.connection.account.check(size)
         self._listener.make_room(self, size)
         self.connection.account.take(size)
-        self._held += size
+        self.held += size
 
     # What the service asks.
 
@@ -298,7 +300,7 @@ class ServerCall(Call):
             self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._listener.forget(self)
         self._reader.clear()
-        self.connection.account.give_back(self._held)
+        self.connection.account.give_back(self.held)
 
     def end_with(self, error: RemoteError) -> None:
         """Has the call answered with a status, and stops the work on it."""
@@ -345,6 +347,7 @@ class ServerCall(Call):
         with suppress(H2Error):
             self._stream.queue_headers(headers, end_stream=True)
             self._stream.connection.flush()
+            self._stream.processor.patience.answered()
 
 
 def _expired() -> DeadlineExceededError:

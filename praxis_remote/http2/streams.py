@@ -41,6 +41,10 @@ class StreamRefusedError(UnavailableError):
     """The peer says that it has not begun the call, so that it may be sent again."""
 
 
+class StreamCancelledError(CallCancelledError):
+    """The peer gave the call up."""
+
+
 class NotTakenError(UnavailableError):
     """The connection takes no more calls, and has not taken this one: another one may."""
 
@@ -48,7 +52,7 @@ class NotTakenError(UnavailableError):
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _ERROR_OF_RESET: dict[int, type[RemoteError]] = {
     ErrorCodes.REFUSED_STREAM: StreamRefusedError,
-    ErrorCodes.CANCEL: CallCancelledError,
+    ErrorCodes.CANCEL: StreamCancelledError,
     ErrorCodes.ENHANCE_YOUR_CALM: ResourceExhaustedError,
     ErrorCodes.INADEQUATE_SECURITY: RequestRefusedError,
 }

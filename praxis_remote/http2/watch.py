@@ -48,7 +48,8 @@ class Seen(NamedTuple):
         due: Whether payload is due either way.
         moved: Bytes of payload ever.
         unsent: Whether bytes wait for the socket to take them.
-        taken: Bytes ever that it took.
+        under_way: Whether the peer's system lacks some of what was sent.
+        taken: Bytes ever that arrived there, as far as this system can tell.
     """
 
     busy: bool
@@ -57,6 +58,7 @@ class Seen(NamedTuple):
     due: bool
     moved: int
     unsent: bool
+    under_way: bool
     taken: int
 
 
@@ -102,14 +104,18 @@ class Watch:
         self._silences = silences
         self._silence, self._stall, self._block, self._rest = (_Still(now) for _ in range(4))
         self._asked: float | None = None
-        self._asked_after = 0
+        self._seen_asking: Seen | None = None
+        self._baseline: Seen | None = None
         self._pings = 0
         self._moved = 0
 
     def look(self, seen: Seen, now: float) -> Finding:
         """Returns what is to be done about what is seen."""
         limits = self._silences
-        silence = self._silence.seconds(seen.received, now)
+        # A ping waits behind what is under way, and so does its answer.
+        silence = self._silence.seconds(
+            (seen.received, seen.taken if seen.under_way else None), now
+        )
         stall = self._stall.seconds((seen.moved, seen.due), now)
         block = self._block.seconds((seen.taken, seen.unsent), now)
         rest = self._rest.seconds((seen.begun, seen.busy), now)
@@ -125,7 +131,7 @@ class Watch:
         if seen.moved != self._moved:
             self._moved, self._pings = seen.moved, 0
         if self._asked is not None:
-            if seen.received == self._asked_after:
+            if not self._lives(seen):
                 late = now - self._asked >= self._silences.answer
                 return Finding.GONE if late else Finding.NOTHING
             self._asked = None
@@ -134,6 +140,18 @@ class Watch:
             patience = max(patience, _SECONDS_BETWEEN)
         if silence < patience:
             return Finding.NOTHING
-        self._asked, self._asked_after = now, seen.received
+        self._asked, self._seen_asking = now, seen
+        self._baseline = None
         self._pings += 1
         return Finding.ASK
+
+    def _lives(self, seen: Seen) -> bool:
+        """Tells whether anything has come, or gone through, since the question."""
+        assert self._seen_asking is not None
+        if seen.received != self._seen_asking.received:
+            return True
+        if self._baseline is None:
+            # The question itself has gone through meanwhile.
+            self._baseline = seen
+        before = self._baseline
+        return seen.under_way and before.under_way and seen.taken > before.taken
