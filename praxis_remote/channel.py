@@ -159,8 +159,7 @@ class Channel:
         pause = self._check_pause(deadline)
         if task is None:
             task = self._connecting = loop.create_task(self._open(pause))
-            # Read here in case that every caller is gone when it fails.
-            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            task.add_done_callback(_let_go)
             if self._loop is not loop:
                 # Those of a loop that is gone went with it.
                 self._loop, self._connections = loop, []
@@ -232,7 +231,7 @@ class Channel:
     async def close(self) -> None:
         """Closes all connections; calls that are running or come later are cancelled."""
         self._closed = True
-        task, self._connecting = self._connecting, None
+        task, self._connecting, self._left = self._connecting, None, None
         if task is None or self._loop is not asyncio.get_running_loop():
             return
         if not task.done():
@@ -243,6 +242,17 @@ class Channel:
         if _succeeded(task):
             # At the moment when it was cancelled.
             await task.result().close()
+
+
+def _let_go(task: asyncio.Task[ClientConnection]) -> None:
+    """Keeps the error of an attempt, in case that every caller is gone, and not its traceback.
+
+    It leads to whoever drove the loop at that moment, and to all that they hold.
+    """
+    error = None if task.cancelled() else task.exception()
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _succeeded(task: asyncio.Task[ClientConnection]) -> bool:

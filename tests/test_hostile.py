@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -634,3 +635,94 @@ def test_items_are_counted_over_all_of_a_request_and_arrays_are_one() -> None:
                 client.predict_action([observation], policy_kwargs=kwargs)
         with pytest.raises(InvalidArgumentError, match="a message of more than 1000 items"):
             client.reset(episode_ids=[str(n) for n in range(2000)])
+
+
+# ---------------------------------------------------------------- honest clients in trouble
+
+
+def test_an_honest_client_whose_calls_all_fail_keeps_its_connection() -> None:
+    """A grpcio client widens its window around each call, whatever comes of it."""
+    with served() as (server, _), RawClient(server.port) as peer:
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(1500):
+            stream_id = peer.request(PREDICT.path)
+            peer.data(stream_id, framed(b""))  # an empty batch
+            peer.wait_for(StreamEnded, stream_id)
+            peer.sock.sendall(raw_frame(WINDOW_UPDATE, 0, struct.pack(">I", 1)))
+
+
+@pytest.mark.parametrize("number", [3, 40, 100])
+def test_calls_that_were_given_up_in_the_same_breath_never_run(number: int) -> None:
+    handler = RecordingHandler(echo)
+    request = b"".join(encode_predict_request([{"x": np.zeros(100)}]))
+    with (
+        PolicyServer(handler, port=0) as server,
+        PolicyClient("127.0.0.1", server.port, timeout=TIMEOUT) as client,
+        socket.create_connection(("127.0.0.1", server.port)) as sock,
+    ):
+        block = BLOCK.replace(
+            bytes([len(HEALTH_CHECK.path)]) + HEALTH_CHECK.path.encode(),
+            bytes([len(PREDICT.path)]) + PREDICT.path.encode(),
+        )
+        streams = range(1, 2 * number, 2)
+        calls = [
+            raw_frame(HEADERS, n, block, END_HEADERS)
+            + raw_frame(DATA, n, framed(request), END_STREAM)
+            for n in streams
+        ]
+        resets = [raw_frame(RST, n, struct.pack(">I", ErrorCodes.CANCEL)) for n in streams]
+        sock.sendall(GREETING + b"".join(calls + resets))
+        listener = server._listener
+        while not any(
+            c.protocol.made and c.protocol.connection.h2.highest_inbound_stream_id == streams[-1]
+            for c in list(listener.connections)
+        ):
+            client.health_check()
+        wait_until_idle(server, client)
+        client.predict_action([OBSERVATION])
+        assert len(handler.predictions) == 1
+
+
+def test_nobody_is_ended_for_a_message_that_may_not_be_taken_anyway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("praxis_remote.http2.server_call._SPEED_AFTER", 0.0)
+    limits = Limits(connection_bytes=20_000, total_bytes=30_000)
+    with (
+        PolicyServer(RecordingHandler(), port=0, max_message_size=10_000, limits=limits) as server,
+        RawClient(server.port) as greedy,
+        RawClient(server.port) as slow,
+        PolicyClient("127.0.0.1", server.port, timeout=TIMEOUT) as client,
+    ):
+        for peer in (greedy, greedy, slow):
+            stream_id = peer.request(PREDICT.path)
+            peer.data(stream_id, framed(bytes(10_000))[:10], end_stream=False)
+        wait_for_bytes(server, client, 30_000)
+        stream_id = greedy.request(PREDICT.path)
+        greedy.data(stream_id, framed(bytes(10_000))[:10], end_stream=False)
+        headers = dict(greedy.wait_for(ResponseReceived, stream_id).headers)
+        assert "on one connection" in headers["grpc-message"]
+        assert len(server._listener._running) == 3
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="the limit is POSIX's")
+def test_a_server_that_runs_out_of_files_serves_on_when_there_are_some_again() -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with served(connections=64) as (server, client):
+        used = len(list(Path("/dev/fd").iterdir()))
+        peers: list[socket.socket] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 60, limits[1]))
+        try:
+            with suppress(OSError):
+                peers.extend(
+                    socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)
+                )
+            with suppress(RemoteError):
+                client.health_check(timeout=1, retries=0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for peer in peers:
+                peer.close()
+        wait_until_gone(server, client)
