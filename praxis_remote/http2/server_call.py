@@ -298,9 +298,9 @@ class ServerCall(Call):
         self._stream.processor.release(self._stream)
         if not self._cut_off:
             self._stream.reset_if_open(ErrorCodes.NO_ERROR)
-        self._listener.forget(self)
         self._reader.clear()
         self.connection.account.give_back(self.held)
+        self._listener.forget(self)
 
     def end_with(self, error: RemoteError) -> None:
         """Has the call answered with a status, and stops the work on it."""
