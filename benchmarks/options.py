@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from benchmarks.payloads import check_name
 
@@ -18,6 +19,17 @@ def positive_number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not positive")
     return number
+
+
+def positive_seconds(text: str) -> float:
+    """Reads a time that has an end."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not positive, or has no end")
+    return seconds
 
 
 def payload_name(text: str) -> str:

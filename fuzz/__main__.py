@@ -85,6 +85,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     unknown = [name for name in options.targets if name not in TARGETS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
+    path = options.replay
+    if path is not None and not (path.is_file() and path.resolve().parent.name in TARGETS):
+        parser.error(
+            f"--replay {path}: give a file in a folder that is named after its target, "
+            f"one of {', '.join(TARGETS)}"
+        )
+    if not options.seconds >= 0:
+        parser.error(f"--seconds {options.seconds:g}: give a number, 0 for the corpus alone")
     options.targets = options.targets or list(TARGETS)
     return options
 

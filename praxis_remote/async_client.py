@@ -61,11 +61,15 @@ _SHORTEST = 1e-3
 def _silences(keepalive: float | None) -> Silences:
     if keepalive is None:
         return Silences(ping=_KEEPALIVE, answer=_KEEPALIVE, sparing=True)
-    if not float(keepalive) > 0:
+    try:
+        seconds = float(keepalive)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
         raise InvalidValueError(
             f"keepalive: {keepalive!r} seconds; pass a positive number, or math.inf for never"
         )
-    return Silences(ping=float(keepalive), answer=float(keepalive))
+    return Silences(ping=seconds, answer=seconds)
 
 
 class AsyncPolicyClient:

@@ -24,7 +24,13 @@ from urllib.parse import quote, unquote
 
 import betterproto
 
-from .errors import InvalidValueError, RemoteError, StatusCode, error_for_status
+from .errors import (
+    InvalidValueError,
+    RemoteError,
+    StatusCode,
+    UnsupportedTypeError,
+    error_for_status,
+)
 from .schema import PolicyServiceBase
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -105,11 +111,16 @@ def check_retries(retries: int | None) -> int | None:
 
     Raises:
         InvalidValueError: It is negative.
-        TypeError: It is no integer.
+        UnsupportedTypeError: It is no integer.
     """
     if retries is None:
         return None
-    number = operator.index(retries)
+    try:
+        number = operator.index(retries)
+    except TypeError:
+        raise UnsupportedTypeError(
+            f"retries: {retries!r}; pass an integer, at least 0, or None"
+        ) from None
     if number < 0:
         raise InvalidValueError(f"retries: {retries!r}; at least 0 is needed, or None")
     return number

@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import logging
+import operator
 import threading
 from types import TracebackType
 
@@ -86,8 +87,7 @@ class PolicyServer:
         check_handler(handler)
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
-        if max_pending < 0:
-            raise InvalidValueError(f"max_pending: {max_pending}; at least 0 is needed")
+        _check_max_pending(max_pending)
         self._address = check_address(host, port, lowest_port=0)
         self._socket = bind(self._address)
         if not isinstance(self._address, UnixAddress):
@@ -248,6 +248,17 @@ class PolicyServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _check_max_pending(max_pending: int) -> None:
+    try:
+        number = operator.index(max_pending)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise InvalidValueError(
+            f"max_pending: {max_pending!r}; at least 0 is needed, and a whole number"
+        )
 
 
 def check_handler(handler: object) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.options import positive_number, positive_seconds
+
 from .process import ProcessError
 from .run import Look, Plan, Soak, soak
 from .tally import Tally
@@ -96,13 +98,6 @@ def report(found: Soak) -> str:
     return "\n".join(lines)
 
 
-def _positive(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return number
-
-
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Returns the options of the command line."""
     parser = argparse.ArgumentParser(
@@ -111,11 +106,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--seconds", type=_positive, default=3600, help="for how long; an hour")
-    add("--connections", type=int, default=256, help="at once")
-    add("--processes", type=int, default=4, help="that the clients share")
-    add("--pause", type=_positive, default=0.5, help="seconds between a client's calls")
-    add("--kill", type=_positive, default=60, help="seconds until a process is killed")
+    add("--seconds", type=positive_seconds, default=3600, help="for how long; an hour")
+    add("--connections", type=positive_number, default=256, help="at once")
+    add("--processes", type=positive_number, default=4, help="that the clients share")
+    add("--pause", type=positive_seconds, default=0.5, help="seconds between a client's calls")
+    add("--kill", type=positive_seconds, default=60, help="seconds until a process is killed")
     add("--growth", type=float, default=512, help="kB a minute by which memory may grow")
     add("--seed", type=int, default=0, help="of all choices")
     return parser.parse_args(arguments)

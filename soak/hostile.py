@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.options import positive_seconds
 from praxis_remote import PolicyClient, RemoteError
 
 from .offender import OFFENDERS
@@ -93,7 +94,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=5, help="beside each of them")
+    parser.add_argument("--seconds", type=positive_seconds, default=5, help="beside each of them")
     parser.add_argument("--only", nargs="+", choices=OFFENDERS, metavar="NAME", help="only these")
     return parser.parse_args(arguments)
 

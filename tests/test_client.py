@@ -208,6 +208,9 @@ def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answ
         ({"timeout": math.nan}, "timeout: nan"),
         ({"max_message_size": 0}, "max_message_size: 0"),
         ({"retries": -1}, "retries: -1"),
+        ({"keepalive": 0}, "keepalive: 0"),
+        ({"keepalive": math.nan}, "keepalive: nan"),
+        ({"keepalive": "soon"}, "keepalive: 'soon'"),
         ({"metadata": {"Bad": "x"}}, "'Bad'"),
     ],
 )

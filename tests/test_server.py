@@ -753,9 +753,9 @@ def test_a_caller_that_asks_for_it_gets_its_turn_when_the_queue_has_room_again()
         assert first.result().shape == second.result().shape == (1, 1)
 
 
-@pytest.mark.parametrize("value", [-1])
-def test_a_number_of_waiting_calls_is_none_below_zero(value: int) -> None:
-    with pytest.raises(InvalidValueError, match="max_pending: -1; at least 0"):
+@pytest.mark.parametrize("value", [-1, 1.5, "many"])
+def test_a_number_of_waiting_calls_is_a_whole_one_and_none_below_zero(value: Any) -> None:
+    with pytest.raises(InvalidValueError, match=rf"max_pending: {value!r}; at least 0"):
         PolicyServer(RecordingHandler(), port=0, max_pending=value)
 
 

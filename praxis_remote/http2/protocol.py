@@ -298,7 +298,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         connection, processor = self.connection, self.processor
         h2 = connection.h2
         calls = processor.calls()
-        unsent = connection.unsent() > 0
+        unsent, waiting = connection.unsent() > 0, connection.waiting_in_system()
         seen = Seen(
             busy=bool(calls),
             begun=max(h2.highest_inbound_stream_id, h2.highest_outbound_stream_id),
@@ -306,8 +306,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             due=any(call.due() for call in calls),
             moved=self._receiver.moved + processor.payload_sent,
             unsent=unsent,
-            under_way=unsent or connection.waiting_in_system() > 0,
-            taken=connection.taken - connection.waiting_in_system(),
+            under_way=unsent or waiting > 0,
+            taken=connection.taken - waiting,
         )
         self._act(self._watch.look(seen, now), calls)
 

@@ -74,8 +74,6 @@ class Caller(Protocol):
 class Answerer(Protocol):
     """Who answers a call, and is told what becomes of it."""
 
-    max_message_size: int
-
     def reader(self, reserve: Reserve) -> MessageReader:
         """Returns what takes a request's message."""
 
