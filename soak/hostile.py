@@ -64,7 +64,7 @@ def measure(client: PolicyClient, seconds: float) -> Latency:
 def meet(name: str, seconds: float) -> tuple[Latency, Latency]:
     """Returns the latency without an offender and next to it."""
     with Process("server") as server:
-        port = server.receive()
+        port = server.read()
         with PolicyClient("127.0.0.1", port, timeout=_TIMEOUT) as client:
             client.wait_ready(_TIMEOUT)
             alone = measure(client, seconds / 2)

@@ -2,29 +2,24 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""A process of the soak, at its near end: a line goes over, a line comes back."""
+"""A process of the soak, at its near end."""
 
 from __future__ import annotations
 
-import json
-import select
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closing import Closing
+from benchmarks.lines import LineProcess
 
 ROOT = Path(__file__).resolve().parents[1]
-
-_PATIENCE = 180.0
 
 
 class ProcessError(Exception):
     """A process did not answer."""
 
 
-class Process(Closing):
+class Process(LineProcess):
     """Runs a module of this folder.
 
     Args:
@@ -32,21 +27,11 @@ class Process(Closing):
         words: Its command line.
     """
 
-    def __init__(self, module: str, *words: object) -> None:
-        self._module = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"soak.{module}", *map(str, words)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
+    error = ProcessError
+    patience = 10.0
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
+    def __init__(self, module: str, *words: object) -> None:
+        super().__init__(module, [sys.executable, "-m", f"soak.{module}", *map(str, words)], ROOT)
 
     def ask(self, question: object = "") -> Any:
         """Returns the answer to a question.
@@ -54,29 +39,11 @@ class Process(Closing):
         Raises:
             ProcessError: There is none.
         """
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
+            self.write(question)
         except BrokenPipeError as error:
-            raise ProcessError(f"{self._module}: it has ended") from error
-        return self.receive()
-
-    def receive(self) -> Any:
-        """Returns the next line.
-
-        Raises:
-            ProcessError: There is none.
-        """
-        stdout = self._process.stdout
-        assert stdout is not None
-        # One question, one line: nothing is ever left in the buffer of stdout.
-        if not select.select([stdout], [], [], _PATIENCE)[0]:
-            raise ProcessError(f"{self._module}: no answer within {_PATIENCE:g} s")
-        line = stdout.readline()
-        if not line:
-            raise ProcessError(f"{self._module}: ended with {self._process.wait(10)}")
-        return json.loads(line)
+            raise ProcessError(f"{self._name}: it has ended") from error
+        return self.read()
 
     def leave(self) -> None:
         """Tells it that nothing more will be asked."""
@@ -86,13 +53,3 @@ class Process(Closing):
     def kill(self) -> None:
         """Ends it in the middle of whatever it does."""
         self._process.kill()
-
-    def close(self) -> None:
-        """Ends the process."""
-        with self._process:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()

@@ -96,7 +96,7 @@ class _Clients:
         for process in self._all:
             process.leave()
         for process in self._all:
-            tally.merge(Tally.read(process.receive()))
+            tally.merge(Tally.read(process.read()))
             process.close()
 
 
@@ -112,7 +112,7 @@ def soak(plan: Plan, show: Show) -> Soak:
     most: dict[str, int] = {}
     with ExitStack() as stack:
         server = stack.enter_context(Process("server"))
-        port = server.receive()
+        port = server.read()
         _warm(port)
         before = _settle(server, None)
         clients = _Clients(plan, port, stack)
