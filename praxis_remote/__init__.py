@@ -13,13 +13,19 @@ from .context import RequestContext, current_request
 from .errors import RemoteError
 from .limits import Limits
 from .protocol import PolicyHandler
+from .records import CallObserver, CallRecord
 from .serialization import build_observation
 from .server import PolicyServer
+from .status import ServerStatus
+from .timing import CallTiming, ServerTiming
 from .types import Observation, ObservationValue, PolicyKwargValue
 from .version import __version__
 
 __all__ = [
     "AsyncPolicyClient",
+    "CallObserver",
+    "CallRecord",
+    "CallTiming",
     "Limits",
     "Observation",
     "ObservationValue",
@@ -29,6 +35,8 @@ __all__ = [
     "PolicyServer",
     "RemoteError",
     "RequestContext",
+    "ServerStatus",
+    "ServerTiming",
     "__version__",
     "build_observation",
     "current_request",

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import betterproto
 from typing_extensions import Self
 
 from . import codec, wire
@@ -20,6 +22,7 @@ from .calls import (
     PREDICT,
     RESET,
     Deadline,
+    Headers,
     MetadataLike,
     Method,
     check_retries,
@@ -41,6 +44,7 @@ from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
 from .stub import make_stub
+from .timing import CallTiming, OnTiming
 from .types import Array, ObservationLike, PolicyKwargValue
 from .values import as_episode_ids
 
@@ -98,6 +102,7 @@ class AsyncPolicyClient:
             end with `UnavailableError`. None: 20, but seldom enough for a grpcio server,
             which closes connections for the fourth ping in five minutes of one call.
             ``math.inf``: never.
+        on_timing: Called with the `CallTiming` of each call that went well.
 
     Raises:
         ValueError: A host, port, timeout, metadata, number of retries or keepalive that
@@ -120,6 +125,7 @@ class AsyncPolicyClient:
         metadata: MetadataLike | None = None,
         retries: int | None = None,
         keepalive: float | None = None,
+        on_timing: OnTiming | None = None,
     ) -> None:
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
@@ -131,7 +137,10 @@ class AsyncPolicyClient:
             "metadata": metadata,
             "retries": retries,
             "keepalive": keepalive,
+            "on_timing": on_timing,
         }
+        self._on_timing = on_timing
+        self._last_timing: tuple[str, float, float, float, float, str] | None = None
         self._timeout = check_timeout(timeout)
         self._retries = check_retries(retries)
         self._channel = Channel(
@@ -147,6 +156,15 @@ class AsyncPolicyClient:
         return str(self._channel.address)
 
     @property
+    def last_timing(self) -> CallTiming | None:
+        """Where the time went of the last call that went well; None before there is one.
+
+        Of calls that run at once, the one that ended last: to know of a certain one, give
+        it ``on_timing``.
+        """
+        return None if self._last_timing is None else CallTiming.between(*self._last_timing)
+
+    @property
     def stub(self) -> PolicyServiceStub:
         """The generated stub on the same connection: messages in, messages out."""
         return make_stub(self._channel, self._timeout)
@@ -159,6 +177,8 @@ class AsyncPolicyClient:
         episode_ids: Sequence[str] | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        metadata: MetadataLike | None = None,
+        on_timing: OnTiming | None = None,
     ) -> Array:
         """Returns the policy's action for a batch of observations.
 
@@ -173,6 +193,9 @@ class AsyncPolicyClient:
             timeout: Seconds for this call; None for the client's, ``math.inf`` for
                 no limit.
             retries: How often this call is sent again; None for the client's.
+            metadata: Pairs sent with this call, after those of the client.
+            on_timing: Called with the `CallTiming` of this call if it goes well, after the
+                client's. What it raises, the call raises.
 
         Returns:
             The action as the policy returned it, writable; usually its first
@@ -188,27 +211,32 @@ class AsyncPolicyClient:
             RuntimeError: The policy failed (`HandlerError`).
             RemoteError: The base of these and all others.
         """
+        begun = time.monotonic()
         deadline = self._deadline(timeout)
         retries = self._retries if retries is None else check_retries(retries)
+        headers = encode_metadata(metadata)
         try:
             segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
         except RemoteError as error:
             error.never_ran = True
             raise
+        sent = time.monotonic()
         find = codec.find_data_in_response
         if not retries:
             response = await self._channel.call(
-                PREDICT.path, segments, deadline=deadline, find=find
+                PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
             )
         else:
             response = await self._repeat(
-                PREDICT, segments, deadline, retries, if_never_ran, find=find
+                PREDICT, segments, deadline, retries, if_never_ran, headers, find
             )
-        message = response.message
+        received = time.monotonic()
         try:
-            return codec.decode_predict_response(message)
+            action = codec.decode_predict_response(response.message)
         except InvalidArgumentError as error:
             raise BadResponseError(error.details(), self.address) from error
+        self._note(PREDICT.name, begun, sent, received, response.timing, on_timing)
+        return action
 
     async def predict_action_from_parts(
         self,
@@ -220,6 +248,8 @@ class AsyncPolicyClient:
         episode_id: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        metadata: MetadataLike | None = None,
+        on_timing: OnTiming | None = None,
     ) -> Array:
         """Returns the policy's action for one observation given in parts.
 
@@ -232,6 +262,8 @@ class AsyncPolicyClient:
             episode_id: The episode that the observation belongs to.
             timeout: As in `predict_action`.
             retries: As in `predict_action`.
+            metadata: As in `predict_action`.
+            on_timing: As in `predict_action`.
 
         Returns:
             The action for a batch of one, as the policy returned it.
@@ -248,6 +280,8 @@ class AsyncPolicyClient:
             episode_ids=None if episode_id is None else [episode_id],
             timeout=timeout,
             retries=retries,
+            metadata=metadata,
+            on_timing=on_timing,
         )
 
     async def reset(
@@ -270,10 +304,8 @@ class AsyncPolicyClient:
         Raises:
             RemoteError: As in `predict_action`.
         """
-        deadline = self._deadline(timeout)
         request = ResetRequest(episode_ids=list(as_episode_ids(episode_ids) or ()))
-        message = await self._call(RESET, wire.write_message(request), deadline, retries)
-        return self._read(ResetResponse, message).success
+        return (await self._call(RESET, request, ResetResponse, timeout, retries)).success
 
     async def health_check(
         self, *, timeout: float | None = None, retries: int | None = None
@@ -289,9 +321,7 @@ class AsyncPolicyClient:
         Raises:
             RemoteError: As in `predict_action`.
         """
-        deadline = self._deadline(timeout)
-        message = await self._call(HEALTH_CHECK, wire.write_message(Empty()), deadline, retries)
-        response = self._read(HealthResponse, message)
+        response = await self._call(HEALTH_CHECK, Empty(), HealthResponse, timeout, retries)
         return response.ready, response.model_info
 
     async def wait_ready(self, timeout: float | None = None) -> str:
@@ -342,14 +372,29 @@ class AsyncPolicyClient:
         return None if seconds is None else Deadline.after(seconds)
 
     async def _call(
-        self, method: Method, request: bytes, deadline: Deadline | None, retries: int | None
-    ) -> bytearray | memoryview:
+        self,
+        method: Method,
+        request: betterproto.Message,
+        response_type: type[wire.M],
+        timeout: float | None,
+        retries: int | None,
+    ) -> wire.M:
         """Calls what does no harm when it is done twice."""
+        begun = time.monotonic()
+        deadline = self._deadline(timeout)
         retries = self._retries if retries is None else check_retries(retries)
         if retries is None:
             retries = _HARMLESS_RETRIES
-        response = await self._repeat(method, [request], deadline, retries, if_unavailable)
-        return response.message
+        segments = [wire.write_message(request)]
+        sent = time.monotonic()
+        response = await self._repeat(method, segments, deadline, retries, if_unavailable)
+        received = time.monotonic()
+        try:
+            message = wire.read_message(response_type, response.message)
+        except RemoteError as error:
+            raise BadResponseError(error.details(), self.address) from error
+        self._note(method.name, begun, sent, received, response.timing)
+        return message
 
     async def _repeat(
         self,
@@ -358,20 +403,33 @@ class AsyncPolicyClient:
         deadline: Deadline | None,
         retries: int,
         may_repeat: MayRepeat,
+        metadata: Headers = (),
         find: Find | None = None,
     ) -> Response:
         return await repeat(
-            lambda: self._channel.call(method.path, segments, deadline=deadline, find=find),
+            lambda: self._channel.call(
+                method.path, segments, deadline=deadline, metadata=metadata, find=find
+            ),
             retries,
             may_repeat,
             deadline,
         )
 
-    def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
-        try:
-            return wire.read_message(cls, message)
-        except RemoteError as error:
-            raise BadResponseError(error.details(), self.address) from error
+    def _note(
+        self,
+        method: str,
+        begun: float,
+        sent: float,
+        received: float,
+        said: str,
+        on_timing: OnTiming | None = None,
+    ) -> None:
+        self._last_timing = (method, begun, sent, received, time.monotonic(), said)
+        if self._on_timing is not None or on_timing is not None:
+            timing = CallTiming.between(*self._last_timing)
+            for tell in (self._on_timing, on_timing):
+                if tell is not None:
+                    tell(timing)
 
     async def __aenter__(self) -> Self:
         return self

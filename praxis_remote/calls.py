@@ -48,14 +48,16 @@ _REMEMBERED = 64
 class Method(NamedTuple):
     """One rpc of the service."""
 
+    name: str
     path: str
     request: type[betterproto.Message]
     response: type[betterproto.Message]
 
 
 METHODS: dict[str, Method] = {
-    path.rpartition("/")[2]: Method(path, rpc.request_type, rpc.reply_type)
+    name: Method(name, path, rpc.request_type, rpc.reply_type)
     for path, rpc in PolicyServiceBase().__mapping__().items()
+    for name in [path.rpartition("/")[2]]
 }
 """The rpcs by name, as the generated service base has them."""
 

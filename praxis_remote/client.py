@@ -22,6 +22,7 @@ from .errors import CallCancelledError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
 from .stub import BlockingPolicyServiceStub
+from .timing import CallTiming, OnTiming
 from .types import Array, ObservationLike, PolicyKwargValue
 
 __all__ = ["PolicyClient"]
@@ -64,6 +65,8 @@ class PolicyClient:
             end with `UnavailableError`. None: 20, but seldom enough for a grpcio server,
             which closes connections for the fourth ping in five minutes of one call.
             ``math.inf``: never.
+        on_timing: Called with the `CallTiming` of each call that went well, by whichever
+            thread drives the connection at that moment.
 
     Raises:
         ValueError: A host, port, timeout, metadata, number of retries or keepalive that
@@ -86,6 +89,7 @@ class PolicyClient:
         metadata: MetadataLike | None = None,
         retries: int | None = None,
         keepalive: float | None = None,
+        on_timing: OnTiming | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -95,6 +99,7 @@ class PolicyClient:
             "metadata": metadata,
             "retries": retries,
             "keepalive": keepalive,
+            "on_timing": on_timing,
         }
         self._start(closed=False)
         _clients.add(self)
@@ -112,6 +117,11 @@ class PolicyClient:
         return self._client.address
 
     @property
+    def last_timing(self) -> CallTiming | None:
+        """Where the time went of the last call that went well, of whichever thread."""
+        return self._client.last_timing
+
+    @property
     def stub(self) -> BlockingPolicyServiceStub:
         """The generated stub on the same connection, blocking: messages in, messages out."""
         return BlockingPolicyServiceStub(lambda: self._client.stub, self._run)
@@ -125,6 +135,8 @@ class PolicyClient:
         episode_ids: Sequence[str] | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        metadata: MetadataLike | None = None,
+        on_timing: OnTiming | None = None,
     ) -> Array:
         return self._run(
             lambda: self._client.predict_action(
@@ -133,6 +145,8 @@ class PolicyClient:
                 episode_ids=episode_ids,
                 timeout=timeout,
                 retries=retries,
+                metadata=metadata,
+                on_timing=on_timing,
             )
         )
 
@@ -147,6 +161,8 @@ class PolicyClient:
         episode_id: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        metadata: MetadataLike | None = None,
+        on_timing: OnTiming | None = None,
     ) -> Array:
         return self._run(
             lambda: self._client.predict_action_from_parts(
@@ -157,6 +173,8 @@ class PolicyClient:
                 episode_id=episode_id,
                 timeout=timeout,
                 retries=retries,
+                metadata=metadata,
+                on_timing=on_timing,
             )
         )
 

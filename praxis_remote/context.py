@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from .calls import Deadline, Metadata
+from .timing import ServerTiming
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,18 @@ class RequestContext:
         metadata: Pairs that the caller sent along; keys ending in ``-bin`` hold bytes.
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         deadline: When the caller gives up; None if it waits for ever.
+        marks: When the call began, and when each phase ended that is over.
     """
 
     metadata: Metadata
     peer: str
     deadline: Deadline | None = None
+    marks: Sequence[float] = ()
+
+    @property
+    def timing(self) -> ServerTiming:
+        """How long the phases took that are over: the call was received, decoded, queued."""
+        return ServerTiming.between(self.marks)
 
     def remaining(self) -> float | None:
         """Returns the seconds until the caller gives up, at least 0; None if never."""

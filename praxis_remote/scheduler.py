@@ -122,6 +122,11 @@ class Scheduler:
         return self._jobs.empty()
 
     @property
+    def waiting(self) -> int:
+        """How many jobs wait, while another one runs."""
+        return max(0, self._unfinished - 1)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs or waits."""
         return self._unfinished == 0

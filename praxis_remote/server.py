@@ -12,6 +12,8 @@ import inspect
 import logging
 import operator
 import threading
+import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from typing_extensions import Self
@@ -24,9 +26,11 @@ from .limits import DEFAULT_MAX_PENDING, Limits
 from .listening import bind
 from .loop import SharedEventLoop
 from .protocol import PolicyHandler
+from .records import CallObserver, CallRecord
 from .scheduler import Scheduler
 from .service import PolicyService
 from .shift import Shift
+from .status import ServerStatus
 
 __all__ = ["PolicyServer"]
 
@@ -56,6 +60,7 @@ class PolicyServer:
         max_pending: Calls that may wait for the policy, 1024 by default. Beyond it
             callers get RESOURCE_EXHAUSTED at once.
         limits: What clients are granted in connections, memory and time.
+        observers: Who is told of each call that has ended; see `CallObserver`.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
@@ -81,6 +86,7 @@ class PolicyServer:
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_pending: int = DEFAULT_MAX_PENDING,
         limits: Limits | None = None,
+        observers: Sequence[CallObserver] = (),
         scheduler: Scheduler | None = None,
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
@@ -95,8 +101,9 @@ class PolicyServer:
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
         limits = limits or Limits()
-        self._service = PolicyService(handler, self._scheduler, limits.items)
+        self._service = PolicyService(handler, self._scheduler, limits.items, observers)
         self._listener = Listener(self._service, max_message_size, limits)
+        self._made = time.monotonic()
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,6 +129,24 @@ class PolicyServer:
     def address(self) -> str:
         """Where the server listens, as ``host:port`` or ``unix:path``."""
         return str(self._address)
+
+    def status(self) -> ServerStatus:
+        """Returns what the server does at the moment. May be called in any thread."""
+        recorder = self._service.recorder
+        return ServerStatus(
+            uptime=time.monotonic() - self._made,
+            connections=len(self._listener.connections),
+            in_flight=self._listener.in_flight,
+            waiting=self._scheduler.waiting,
+            held_bytes=self._listener.held,
+            request_bytes=recorder.request_bytes,
+            response_bytes=recorder.response_bytes,
+            counts=recorder.counts,
+        )
+
+    def recent_calls(self) -> list[CallRecord]:
+        """Returns the last calls that ended, oldest first. May be called in any thread."""
+        return self._service.recorder.recent_calls()
 
     # ------------------------------------------------------------ start
 

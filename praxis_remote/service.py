@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from .framing import Segments
 from .http2 import ServerCall
 from .limits import Limits
 from .protocol import PolicyHandler
+from .records import CallObserver, Recorder
 from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 
@@ -37,16 +38,18 @@ T = TypeVar("T")
 _SWITCH_SECONDS = 0.5e-3
 
 
-def _encode_action(predict: Callable[[], object]) -> tuple[Segments, int]:
+def _encode_action(predict: Callable[[], object], mark: Callable[[], None]) -> tuple[Segments, int]:
     """Returns an action's message, and how many references there are to its memory."""
     action = predict()
+    mark()
     segments = codec.encode_predict_response(action)
+    mark()
     owner = type(action) is np.ndarray and action.base is None
     return segments, sys.getrefcount(action) if owner else sys.maxsize
 
 
 # How many there are where the policy has kept none.
-_OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8))[1]
+_OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8), lambda: None)[1]
 
 
 def _giving_way(function: Callable[[], T]) -> T:
@@ -69,6 +72,10 @@ class PolicyService:
         handler: The policy.
         scheduler: The thread on which it runs.
         max_items: Of a request; see `Limits`.
+        observers: Who is told of each call that has ended.
+
+    Attributes:
+        recorder: What became of the calls.
     """
 
     def __init__(
@@ -76,7 +83,9 @@ class PolicyService:
         handler: PolicyHandler,
         scheduler: Scheduler,
         max_items: int = Limits.items,
+        observers: Sequence[CallObserver] = (),
     ) -> None:
+        self.recorder = Recorder(observers)
         self._handler = handler
         self._max_items = max_items
         self._scheduler = scheduler
@@ -105,6 +114,10 @@ class PolicyService:
             # Before its message takes time and memory; it is looked at again after that.
             self._scheduler.check_room()
 
+    def ended(self, call: ServerCall) -> None:
+        """Takes the news that a call has ended."""
+        self.recorder.add(call.record())
+
     def find(self, head: bytes | memoryview) -> int:
         """Returns where the first tensor's data lies in a request that begins like this."""
         return codec.find_data_in_request(head)
@@ -121,13 +134,15 @@ class PolicyService:
         request = await self._decode(
             await self._inflate(call) if call.compressed else call.message()
         )
+        call.mark()
 
         def predict() -> Segments:
             kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
             segments, references = _encode_action(
                 lambda: self._handler.predict_action(
                     request.observations, policy_kwargs=request.policy_kwargs, **kwargs
-                )
+                ),
+                call.mark,
             )
             if len(segments) == 1 or references <= _OUR_REFERENCES:
                 return segments
@@ -161,12 +176,14 @@ class PolicyService:
     async def _reset(self, call: ServerCall) -> Segments:
         message = await self._inflate(call) if call.compressed else call.message()
         request = await self._read(ResetRequest, message)
+        call.mark()
 
         def reset() -> Segments:
             if request.episode_ids:
                 self._handler.reset(episode_ids=tuple(request.episode_ids))
             else:
                 self._handler.reset()
+            call.mark()
             return [wire.write_message(ResetResponse(success=True))]
 
         return await self._run(call, "reset", reset)
@@ -200,10 +217,11 @@ class PolicyService:
 
     async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
         """Runs a method of the policy and turns what it raises into a status."""
-        context = RequestContext(call.metadata, call.peer, call.deadline)
+        context = RequestContext(call.metadata, call.peer, call.deadline, call.marks)
 
         def work() -> T:
             call.ran = True
+            call.mark()
             with CurrentRequest(context):
                 try:
                     return function()

@@ -554,6 +554,9 @@ class Answers:
     async def respond(self, call: ServerCall) -> list[bytes]:
         return await self._answer(call)
 
+    def ended(self, call: ServerCall) -> None:
+        """Has no interest."""
+
     def find(self, head: bytes | memoryview) -> int:
         return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
-from hpack.exceptions import HPACKDecodingError, OversizedHeaderListError
+from hpack.exceptions import HPACKDecodingError, HPACKError, OversizedHeaderListError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,10 @@ block = st.tuples(
 def with_deadline(fields: Fields, deadline: int | None) -> Fields:
     if deadline is None:
         return fields
-    return [*fields, NeverIndexedHeaderTuple(b"grpc-timeout", b"%dm" % deadline)]
+    timeout = NeverIndexedHeaderTuple(b"grpc-timeout", b"%dm" % deadline)
+    # Lengths below, at and above what fits into seven bits.
+    name = b"x-" + bytes([b"a"[0]]) * (deadline % 200)
+    return [*fields, timeout, NeverIndexedHeaderTuple(name, b"t" * (deadline % 300))]
 
 
 def plain(fields: object) -> list[tuple[bytes, bytes]]:
@@ -149,3 +152,25 @@ def test_fields_that_ask_something_of_what_follows_are_told_from_plain_ones(
 def test_any_byte_of_a_header_becomes_a_character() -> None:
     fields = RememberingDecoder().decode(Encoder().encode([(b"x-a", bytes(range(256)))]))
     assert fields.text[0][1].encode("latin-1") == bytes(range(256))
+
+
+@given(st.lists(block, max_size=5), st.binary(max_size=12), st.integers(0, 40))
+def test_a_tail_that_is_broken_or_of_another_form_is_read_as_hpack_reads_it(
+    blocks: list[tuple[Fields, int | None, int | None]], tail: bytes, cut: int
+) -> None:
+    encoder, ours, theirs = RememberingEncoder(), RememberingDecoder(), Decoder()
+    for fields, deadline, _ in blocks:
+        data = encoder.encode(with_deadline(fields, deadline))
+        ours.decode(data, raw=True), theirs.decode(data, raw=True)
+    last = encoder.encode(
+        [*(blocks[-1][0] if blocks else []), volatile("server-timing", "a;dur=1")]
+    )
+    data = last[: len(last) - cut] + tail
+    assert outcome(ours, data) == outcome(theirs, data)
+
+
+def outcome(decoder: Decoder, data: bytes) -> list[tuple[bytes, bytes]] | str:
+    try:
+        return plain(decoder.decode(data, raw=True))
+    except HPACKError:
+        return "refused"

@@ -42,9 +42,13 @@ class Call:
         self.path = path
         self.deadline = deadline
         self._message = bytearray(message)
+        self.marks = [0.0]
 
     def message(self) -> bytearray:
         return self._message
+
+    def mark(self) -> None:
+        self.marks.append(0.0)
 
 
 @pytest.fixture

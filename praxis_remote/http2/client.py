@@ -40,6 +40,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
+from ..timing import SERVER_TIMING
 from ..version import __version__
 from .headers import volatile
 from .protocol import Protocol
@@ -67,10 +68,17 @@ _TOLD = RemoteError("the caller knows")
 
 
 class Response(NamedTuple):
-    """What comes back from a call that went well."""
+    """What comes back from a call that went well.
+
+    Attributes:
+        message: The server's.
+        metadata: What came with it.
+        timing: What the server says of where the time went; empty if it says nothing.
+    """
 
     message: bytearray | memoryview
     metadata: Metadata
+    timing: str = ""
 
 
 class _ClientCall(Call):
@@ -83,6 +91,7 @@ class _ClientCall(Call):
         self._end: int | None = None
         self._encoding: str | None = None
         self._trailers: Headers = ()
+        self._timing = ""
         self._settled: Response | RemoteError | None = None
 
     @override
@@ -91,6 +100,10 @@ class _ClientCall(Call):
 
     @override
     def receive_headers(self, headers: Headers) -> None:
+        if headers[-1:] and headers[-1][0] == SERVER_TIMING:
+            # Another one each time: without it, the trailers are those of the last call.
+            self._timing = headers[-1][1]
+            headers = headers[:-1]
         self._trailers = headers
         if self._encoding is None:
             try:
@@ -131,7 +144,7 @@ class _ClientCall(Call):
             raise _blame_server(error) from error
         if message is None:
             raise BadResponseError("status OK came without a message")
-        return Response(message, decode_metadata(self._trailers))
+        return Response(message, decode_metadata(self._trailers), self._timing)
 
     @override
     def fail(self, error: RemoteError) -> None:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 from hpack.exceptions import OversizedHeaderListError
+from hpack.hpack import encode_integer
 from typing_extensions import override
 
 from ..calls import Headers
@@ -26,6 +28,12 @@ V = TypeVar("V")
 
 # RFC 7541, section 6.1: a field from either table in one byte.
 _INDEXED = re.compile(rb"[\x81-\xfe]*")
+
+# Section 6.2.3: a field that no table shall hold, whose name is written out.
+_NEVER_INDEXED = b"\x10"
+
+# Section 5.1: a length that does not fit into the seven bits beside Huffman's flag.
+_LONG = 127
 
 # Sections 4.2 and 6.3: allowed at the start of a block only.
 _KIND_MASK, _SIZE_UPDATE = 0xE0, 0x20
@@ -87,14 +95,24 @@ def _state(table: Any) -> _State:
     return _State(entries[0] if entries else None, len(entries))
 
 
+def _literal(text: str | bytes) -> bytes:
+    """Returns a text of a field, in bytes as they are: Huffman's code costs more than it saves."""
+    raw = text if isinstance(text, bytes) else text.encode("latin-1")
+    length = bytes([len(raw)]) if len(raw) < _LONG else bytes(encode_integer(len(raw), 7))
+    return length + raw
+
+
+@lru_cache(maxsize=64)
+def _literal_name(name: str | bytes) -> bytes:
+    return _NEVER_INDEXED + _literal(name)
+
+
 class RememberingEncoder(Encoder):
     """Compresses headers; volatile ones must come last."""
 
     def __init__(self) -> None:
         super().__init__()
         self._blocks: _Memory[tuple[Any, ...], bytes] = _Memory(self.header_table)
-        # Apart, so that ever new deadlines drive out nothing but each other.
-        self._volatile: _Memory[tuple[Any, ...], bytes] = _Memory(self.header_table)
 
     @property
     def header_table_size(self) -> int:
@@ -118,21 +136,20 @@ class RememberingEncoder(Encoder):
         while stable and isinstance(fields[stable - 1], NeverIndexedHeaderTuple):
             stable -= 1
         if stable == len(fields):
-            return self._encode(self._blocks, fields, huffman)
-        block = self._encode(self._blocks, fields[:stable], huffman)
-        # Plain text, since Huffman's code costs more time than it saves bytes.
-        return block + self._encode(self._volatile, fields[stable:], False)
+            return self._encode(fields, huffman)
+        block = self._encode(fields[:stable], huffman)
+        return block + b"".join(
+            [_literal_name(name) + _literal(value) for name, value in fields[stable:]]
+        )
 
-    def _encode(
-        self, memory: _Memory[tuple[Any, ...], bytes], fields: tuple[Any, ...], huffman: bool
-    ) -> bytes:
+    def _encode(self, fields: tuple[Any, ...], huffman: bool) -> bytes:
         if self.header_table.resized:
             # The block begins with the table's new size, once.
             return super().encode(list(fields), huffman)
-        block = memory.get(fields)
+        block = self._blocks.get(fields)
         if block is None:
             block = super().encode(list(fields), huffman)
-            memory.put(fields, block, len(block))
+            self._blocks.put(fields, block, len(block))
         return block
 
 
@@ -151,14 +168,45 @@ class Fields(tuple[Any, ...]):
     @classmethod
     def of(cls, pairs: Iterable[Any]) -> Fields:
         """Returns headers together with their text."""
-        fields = cls(pairs)
+        return _NO_FIELDS.followed_by(pairs)
+
+    def followed_by(self, pairs: Iterable[Any]) -> Fields:
+        """Returns these and more, together with their text."""
+        more = tuple(pairs)
+        fields = Fields((*self, *more))
         # Decodes any byte, where ASCII would close the connection.
-        fields.text = tuple([(str(k, "latin-1"), str(v, "latin-1")) for k, v in fields])
-        fields.plain = not any(
-            key == "content-length" or (key == ":status" and value.startswith("1"))
-            for key, value in fields.text
-        )
+        text = [(str(key, "latin-1"), str(value, "latin-1")) for key, value in more]
+        fields.text = (*self.text, *text)
+        fields.plain = self.plain and not any(map(_asks, text))
         return fields
+
+
+def _asks(field: tuple[str, str]) -> bool:
+    key, value = field
+    return key == "content-length" or (key == ":status" and value.startswith("1"))
+
+
+_NO_FIELDS = Fields()
+_NO_FIELDS.text, _NO_FIELDS.plain = (), True
+
+
+def _read_literals(data: bytes) -> list[Any] | None:
+    """Returns fields as `RememberingEncoder` writes volatile ones; None for any other form."""
+    fields: list[Any] = []
+    at, size = 0, len(data)
+    while at < size:
+        if data[at] != _NEVER_INDEXED[0] or at + 1 >= size:
+            return None
+        value_at = at + 2 + data[at + 1]
+        if data[at + 1] >= _LONG or value_at >= size or data[value_at] >= _LONG:
+            return None
+        end = value_at + 1 + data[value_at]
+        if end > size:
+            return None
+        name, value = data[at + 2 : value_at], data[value_at + 1 : end]
+        fields.append(NeverIndexedHeaderTuple(name, value))
+        at = end
+    return fields
 
 
 class RememberingDecoder(Decoder):
@@ -167,7 +215,8 @@ class RememberingDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         self._blocks: _Memory[bytes, Fields] = _Memory(self.header_table)
-        # Apart, so that ever new deadlines drive out nothing but each other.
+        # Apart, so that ever new deadlines and timings drive out nothing but each other.
+        self._volatile: _Memory[bytes, Fields] = _Memory(self.header_table)
         self._prefixes: _Memory[bytes, Fields] = _Memory(self.header_table)
 
     @override
@@ -180,27 +229,28 @@ class RememberingDecoder(Decoder):
         data = bytes(data)
         fields = self._blocks.get(data)
         if fields is None:
-            fields = self._decode(data)
-            self._blocks.put(data, fields, len(data))
-        return fields
-
-    def known(self, data: bytes) -> Fields | None:
-        """Returns the headers of a block if they are remembered."""
-        return self._blocks.get(data)
+            fields = self._volatile.get(data)
+        return self._decode(data) if fields is None else fields
 
     def _decode(self, data: bytes) -> Fields:
         match = _INDEXED.match(data)
         length = 0 if match is None else match.end()
         prefix, rest = data[:length], data[length:]
         if not prefix or not rest or rest[0] & _KIND_MASK == _SIZE_UPDATE:
-            return Fields.of(super().decode(data, raw=True))
-        fields = self._prefixes.get(prefix)
-        if fields is None:
-            fields = Fields.of(super().decode(prefix, raw=True))
-            self._prefixes.put(prefix, fields, len(prefix))
-        both = Fields.of((*fields, *super().decode(rest, raw=True)))
-        self._check_size(both)
-        return both
+            fields = Fields.of(super().decode(data, raw=True))
+            self._blocks.put(data, fields, len(data))
+            return fields
+        known = self._prefixes.get(prefix)
+        if known is None:
+            known = Fields.of(super().decode(prefix, raw=True))
+            self._prefixes.put(prefix, known, len(prefix))
+        literals = _read_literals(rest)
+        more = super().decode(rest, raw=True) if literals is None else literals
+        fields = known.followed_by(more)
+        self._check_size(fields)
+        memory = self._blocks if literals is None else self._volatile
+        memory.put(data, fields, len(data))
+        return fields
 
     def _check_size(self, fields: Fields) -> None:
         """Holds the whole to the limit that each part has kept."""

@@ -139,7 +139,7 @@ class StateMachine(H2Connection):
             table[kind] = _let_go(receive)
         table[_ReceivedData] = _let_go(self._receive_data_frame)
         table[_ReceivedHeaders] = _let_go(self._receive_block)
-        table[_Failure] = _raise
+        table[_Failure] = _let_go(_raise)
         self.settings_changed()
 
     def settings_changed(self) -> None:
@@ -305,13 +305,13 @@ class StateMachine(H2Connection):
         Raises:
             ProtocolError: The frame is not allowed; the connection is over.
         """
-        fields = self.decoder.known(block)
-        if fields is None or not fields.plain:
-            return self._receive(_ReceivedHeaders(stream_id, block, end_stream=end_stream))
         try:
-            return self._receive_fields(stream_id, fields, end_stream)
+            fields = cast("Fields", _decode_headers(self.decoder, block))
+            if fields.plain:
+                return self._receive_fields(stream_id, fields, end_stream)
         except ProtocolError as error:
             return self._receive(_Failure(error))
+        return self._receive(_ReceivedHeaders(stream_id, fields, end_stream=end_stream))
 
     def _receive_fields(self, stream_id: int, fields: Fields, end_stream: bool) -> list[Event]:
         stream = self.streams.get(stream_id)
@@ -362,7 +362,7 @@ class StateMachine(H2Connection):
 
     def _receive_block(self, frame: _ReceivedHeaders) -> tuple[list[Frame], list[Event]]:
         """h2's `_receive_headers_frame`, without making text of known headers anew."""
-        fields = cast("Fields", _decode_headers(self.decoder, frame.data))
+        fields = cast("Fields", frame.data)
         if self._is_one_too_many(frame.stream_id):
             return self._refuse(frame.stream_id)
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)

@@ -89,6 +89,9 @@ class Service(typing.Protocol):
         """Returns the response's message, or raises `RemoteError`."""
         raise NotImplementedError
 
+    def ended(self, call: ServerCall) -> None:
+        """Takes the news that a call has ended."""
+
     def find(self, head: bytes | memoryview) -> int:
         """Returns the place in a request that shall be aligned, from its first bytes."""
         raise NotImplementedError
@@ -237,6 +240,16 @@ class Listener:
         if self.connections:
             self._look_later()
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls have begun and not ended."""
+        return len(self._running)
+
+    @property
+    def held(self) -> int:
+        """How many bytes the messages of these take."""
+        return self._budget.used
+
     def open_account(self) -> Account:
         """Returns what counts the memory of a new connection's messages."""
         return Account(self._budget)
@@ -330,6 +343,7 @@ class Listener:
     def forget(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
         self._running.discard(call)
+        self._service.ended(call)
         call.connection.called = True
         if call.connection in self.connections:
             # To the end, as the one that was used last.

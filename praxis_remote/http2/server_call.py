@@ -36,8 +36,11 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
+from ..records import CallRecord
 from ..stepper import Stepper
+from ..timing import SERVER_TIMING, ServerTiming, encode_server_timing
 from .budget import Account
+from .headers import volatile
 from .streams import Call, Stream
 
 log = logging.getLogger("praxis_remote.http2")
@@ -129,6 +132,11 @@ class ServerCall(Call):
         connection: On which it came.
         ran: Whether the policy has begun on it.
         held: Bytes that are counted as its own.
+        marks: When it began, and when each phase of `ServerTiming` ended, on the monotonic
+            clock.
+        code: How it ended; None before.
+        request_bytes: Of the message, as it came.
+        response_bytes: Of the message; 0 for none.
     """
 
     deadline: Deadline | None = None
@@ -150,6 +158,9 @@ class ServerCall(Call):
         self.held = 0
         # When the message of the moment began to move.
         self._since = time.monotonic()
+        self.marks = [self._since]
+        self.code: StatusCode | None = None
+        self.request_bytes = self.response_bytes = 0
         self._error: RemoteError | None = None
         self._answer: Stepper[None] | None = None
         self._gone = False
@@ -160,6 +171,7 @@ class ServerCall(Call):
     def begin(self) -> None:
         """Starts the deadline, or answers at once what needs no message to be answered."""
         if self._request.refusal is not None:
+            self.code = StatusCode.UNKNOWN
             self.send_headers(((":status", self._request.refusal),))
             self._finish()
             return
@@ -210,12 +222,14 @@ class ServerCall(Call):
     @override
     def receive_end(self) -> None:
         if not self._finished:
+            self.mark()
             self._answer = Stepper(self._listener.answer(self), self._step)
             self._step()
 
     @override
     def fail(self, error: RemoteError) -> None:
         self._gone = True
+        self.code = self.code or StatusCode.CANCELLED
         if self._answer is None:
             self._finish()
         else:
@@ -271,12 +285,32 @@ class ServerCall(Call):
         Raises:
             RemoteError: It is cut off, cannot be decompressed, or is not there.
         """
+        self.request_bytes = self._reader.progress()[1]
         message = self._reader.end(self._request.encoding)
         if message is None:
             raise InvalidArgumentError("the call ended without a request message")
         # It belongs to the caller from now on, who knows when it is of no more use.
         self._reader.clear()
         return message
+
+    def record(self) -> CallRecord:
+        """Returns what became of it, once it has ended."""
+        ended = time.monotonic()
+        return CallRecord(
+            self.path,
+            self.code or StatusCode.CANCELLED,
+            self.peer,
+            self.metadata,
+            ServerTiming.between(self.marks),
+            ended - self.marks[0],
+            ended,
+            self.request_bytes,
+            self.response_bytes,
+        )
+
+    def mark(self) -> None:
+        """Takes note that a phase of the call has ended. May be called in any thread."""
+        self.marks.append(time.monotonic())
 
     # What the server does.
 
@@ -324,11 +358,16 @@ class ServerCall(Call):
         self.hold(writer.remaining)
         self._stream.queue_headers(_RESPONSE_HEADERS)
         self._writer, self._since = writer, time.monotonic()
-        await self._stream.send_message(writer, _OK_TRAILERS)
+        await self._stream.send_message(writer, (*_OK_TRAILERS, self._timing()))
+        self.code, self.response_bytes = self.code or StatusCode.OK, writer.size
         self._stream.processor.patience.answered()
+
+    def _timing(self) -> Any:
+        return volatile(SERVER_TIMING, encode_server_timing(ServerTiming.between(self.marks)))
 
     def send_status(self, error: RemoteError) -> None:
         """Answers with an error alone. What was half sent is cut off instead."""
+        self.code = self.code or error.code()
         if self._writer is not None:
             self._cut_off = isinstance(error, UnavailableError)
             if not self._cut_off:
@@ -338,7 +377,7 @@ class ServerCall(Call):
         # Not where it would be sent again in vain.
         never_ran = not (self.ran or isinstance(error, MessageTooLargeError))
         status = encode_status(error.code(), error.details(), never_ran=never_ran)
-        self.send_headers(_RESPONSE_HEADERS + status)
+        self.send_headers((*_RESPONSE_HEADERS, *status, self._timing()))
 
     def send_headers(self, headers: Headers) -> None:
         """Sends headers that are all of the response."""

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What became of the calls of a server, for whoever watches it. No payload is in here."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from .calls import Metadata
+from .errors import StatusCode
+from .timing import ServerTiming
+
+log = logging.getLogger("praxis_remote.server")
+
+# Calls that are remembered: some seconds of the quickest policy.
+_RECENT = 4096
+
+
+class CallRecord(NamedTuple):
+    """A call that has ended.
+
+    Attributes:
+        path: ``/package.Service/Method``, as the caller sent it.
+        code: How it ended; CANCELLED where the caller was gone.
+        peer: The caller's address; for one without, as on a UNIX socket, the socket's.
+        metadata: What the caller sent along.
+        timing: The phases that it reached, in seconds.
+        total: Seconds from its first byte to its last.
+        ended: When, on the monotonic clock.
+        request_bytes: Of its message, as it came.
+        response_bytes: Of the response; 0 for none.
+    """
+
+    path: str
+    code: StatusCode
+    peer: str
+    metadata: Metadata
+    timing: ServerTiming
+    total: float
+    ended: float
+    request_bytes: int
+    response_bytes: int
+
+
+class CallObserver(Protocol):
+    """What is told of each call that has ended: on the server's thread, so in no time."""
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Takes note of a call."""
+
+
+class Recorder:
+    """Keeps count of all calls, and the last ones themselves.
+
+    Args:
+        observers: Who else is told. One that fails is logged, and told of the next call.
+
+    Attributes:
+        request_bytes: Of all calls.
+        response_bytes: Of all calls.
+    """
+
+    def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
+        self._observers = tuple(observers)
+        self._counts: dict[tuple[str, StatusCode], int] = {}
+        self._recent: deque[CallRecord] = deque(maxlen=_RECENT)
+        self.request_bytes = self.response_bytes = 0
+
+    @property
+    def counts(self) -> Mapping[tuple[str, StatusCode], int]:
+        """How many calls of each path ended in each way."""
+        return dict(self._counts)
+
+    def recent_calls(self) -> list[CallRecord]:
+        """Returns the last calls, oldest first. May be called in any thread."""
+        while True:
+            try:
+                return list(self._recent)
+            except RuntimeError:
+                continue  # one was added meanwhile
+
+    def add(self, record: CallRecord) -> None:
+        """Takes note of a call."""
+        key = record[:2]
+        self._counts[key] = self._counts.get(key, 0) + 1
+        self._recent.append(record)
+        self.request_bytes += record.request_bytes
+        self.response_bytes += record.response_bytes
+        for observer in self._observers:
+            try:
+                observer.call_ended(record)
+            except Exception:  # it shall not cost the call's connection
+                log.exception("an observer of calls failed")

@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a server does at the moment, and has done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .errors import StatusCode
+
+
+class ServerStatus(NamedTuple):
+    """A server at one moment.
+
+    Attributes:
+        uptime: Seconds since it was made.
+        connections: That are open.
+        in_flight: Calls that have begun and not ended.
+        waiting: Of these, how many wait for the policy.
+        held_bytes: Of the messages of calls in flight.
+        request_bytes: Of all messages that were received.
+        response_bytes: Of all messages that were sent.
+        counts: How many calls of each path ended with each status.
+    """
+
+    uptime: float
+    connections: int
+    in_flight: int
+    waiting: int
+    held_bytes: int
+    request_bytes: int
+    response_bytes: int
+    counts: Mapping[tuple[str, StatusCode], int]
