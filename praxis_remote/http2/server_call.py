@@ -159,6 +159,7 @@ class ServerCall(Call):
         # When the message of the moment began to move.
         self._since = time.monotonic()
         self.marks = [self._since]
+        self._timing: ServerTiming | None = None
         self.code: StatusCode | None = None
         self.request_bytes = self.response_bytes = 0
         self._error: RemoteError | None = None
@@ -301,7 +302,7 @@ class ServerCall(Call):
             self.code or StatusCode.CANCELLED,
             self.peer,
             self.metadata,
-            ServerTiming.between(self.marks),
+            self._timing or ServerTiming.between(self.marks),
             ended - self.marks[0],
             ended,
             self.request_bytes,
@@ -358,12 +359,13 @@ class ServerCall(Call):
         self.hold(writer.remaining)
         self._stream.queue_headers(_RESPONSE_HEADERS)
         self._writer, self._since = writer, time.monotonic()
-        await self._stream.send_message(writer, (*_OK_TRAILERS, self._timing()))
+        await self._stream.send_message(writer, (*_OK_TRAILERS, self._tell_timing()))
         self.code, self.response_bytes = self.code or StatusCode.OK, writer.size
         self._stream.processor.patience.answered()
 
-    def _timing(self) -> Any:
-        return volatile(SERVER_TIMING, encode_server_timing(ServerTiming.between(self.marks)))
+    def _tell_timing(self) -> Any:
+        self._timing = ServerTiming.between(self.marks)
+        return volatile(SERVER_TIMING, encode_server_timing(self._timing))
 
     def send_status(self, error: RemoteError) -> None:
         """Answers with an error alone. What was half sent is cut off instead."""
@@ -377,7 +379,7 @@ class ServerCall(Call):
         # Not where it would be sent again in vain.
         never_ran = not (self.ran or isinstance(error, MessageTooLargeError))
         status = encode_status(error.code(), error.details(), never_ran=never_ran)
-        self.send_headers((*_RESPONSE_HEADERS, *status, self._timing()))
+        self.send_headers((*_RESPONSE_HEADERS, *status, self._tell_timing()))
 
     def send_headers(self, headers: Headers) -> None:
         """Sends headers that are all of the response."""
