@@ -222,6 +222,7 @@ class PolicyService:
         def work() -> T:
             call.ran = True
             call.mark()
+            reached = len(call.marks)
             with CurrentRequest(context):
                 try:
                     return function()
@@ -234,5 +235,8 @@ class PolicyService:
                 except BaseException as error:
                     log.exception("%s: the policy's %s failed", call.peer, method)
                     raise HandlerError(str(error) or type(error).__name__) from error
+                finally:
+                    if len(call.marks) == reached:
+                        call.mark()
 
         return await self._scheduler.run(work, call.deadline)
