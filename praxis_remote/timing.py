@@ -97,14 +97,28 @@ OnTiming: TypeAlias = Callable[[CallTiming], object]
 
 _TEXT = ", ".join(f"{name};dur=%.3f" for name in ServerTiming._fields)
 
+_ALL_MARKS = len(ServerTiming._fields) + 1
+
 # A name and its first `dur`, whatever else stands between; values may be quoted.
 _ENTRY = re.compile(r'([A-Za-z-]+)\s*;(?:[^,]*;)?\s*dur\s*=\s*"?([0-9.]{1,24})"?\s*(?:;|,|$)')
 
 
-def encode_server_timing(timing: ServerTiming) -> str:
-    """Returns the trailer's text."""
-    receive, decode, queue, infer, encode = timing
-    return _TEXT % (receive * 1e3, decode * 1e3, queue * 1e3, infer * 1e3, encode * 1e3)
+def encode_server_timing(marks: Sequence[float]) -> str:
+    """Returns the trailer's text.
+
+    Args:
+        marks: As of `ServerTiming.between`.
+    """
+    if len(marks) < _ALL_MARKS:
+        marks = [*marks, *[marks[-1]] * (_ALL_MARKS - len(marks))]
+    begun, received, decoded, started, inferred, encoded = marks
+    return _TEXT % (
+        (received - begun) * 1e3,
+        (decoded - received) * 1e3,
+        (started - decoded) * 1e3,
+        (inferred - started) * 1e3,
+        (encoded - inferred) * 1e3,
+    )
 
 
 def decode_server_timing(text: str) -> ServerTiming | None:

@@ -39,11 +39,11 @@ def face(request: pytest.FixtureRequest) -> Iterator[Face]:
 # ------------------------------------------------------------------ text
 
 
-@given(st.builds(ServerTiming, seconds, seconds, seconds, seconds, seconds))
-def test_a_trailer_says_all_phases_to_the_microsecond(timing: ServerTiming) -> None:
-    read = decode_server_timing(encode_server_timing(timing))
+@given(st.lists(seconds, min_size=1, max_size=6).map(sorted))
+def test_a_trailer_says_all_phases_to_the_microsecond(marks: list[float]) -> None:
+    read = decode_server_timing(encode_server_timing(marks))
     assert read is not None
-    assert read == pytest.approx(timing, abs=STEP)
+    assert read == pytest.approx(ServerTiming.between(marks), abs=STEP)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_phases_that_were_not_reached_took_no_time() -> None:
 
 
 def test_the_network_is_what_client_and_server_leave() -> None:
-    said = encode_server_timing(ServerTiming(0.5, 0.25, 0, 1, 0.25))
+    said = encode_server_timing([0, 0.5, 0.75, 0.75, 1.75, 2])
     timing = CallTiming.between("Predict", 10, 11, 15, 15.5, said)
     assert timing[:5] == ("Predict", 5.5, 1, 2, 0.5)
 
 
 def test_the_network_is_never_below_nothing_where_clocks_disagree() -> None:
-    said = encode_server_timing(ServerTiming(infer=9))
+    said = encode_server_timing([0, 0, 0, 0, 9])
     assert CallTiming.between("Predict", 0, 1, 2, 3, said).network == 0
 
 

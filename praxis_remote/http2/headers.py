@@ -35,6 +35,9 @@ _NEVER_INDEXED = b"\x10"
 # Section 5.1: a length that does not fit into the seven bits beside Huffman's flag.
 _LONG = 127
 
+# RFC 9113, section 6.5.2: what each field counts on top of its text.
+_EACH = 32
+
 # Sections 4.2 and 6.3: allowed at the start of a block only.
 _KIND_MASK, _SIZE_UPDATE = 0xE0, 0x20
 
@@ -160,10 +163,12 @@ class Fields(tuple[Any, ...]):
         text: The same as pairs of text, each byte a character.
         plain: Whether they ask nothing of the frames that follow: no interim response
             (status 1xx) and no content-length.
+        size: Of all, as HTTP/2 counts it.
     """
 
     text: Headers
     plain: bool
+    size: int
 
     @classmethod
     def of(cls, pairs: Iterable[Any]) -> Fields:
@@ -174,20 +179,20 @@ class Fields(tuple[Any, ...]):
         """Returns these and more, together with their text."""
         more = tuple(pairs)
         fields = Fields((*self, *more))
-        # Decodes any byte, where ASCII would close the connection.
-        text = [(str(key, "latin-1"), str(value, "latin-1")) for key, value in more]
-        fields.text = (*self.text, *text)
-        fields.plain = self.plain and not any(map(_asks, text))
+        text, plain, size = list(self.text), self.plain, self.size
+        for field in more:
+            # Decodes any byte, where ASCII would close the connection.
+            key, value = str(field[0], "latin-1"), str(field[1], "latin-1")
+            text.append((key, value))
+            size += len(key) + len(value) + _EACH
+            if key == "content-length" or (key == ":status" and value.startswith("1")):
+                plain = False
+        fields.text, fields.plain, fields.size = tuple(text), plain, size
         return fields
 
 
-def _asks(field: tuple[str, str]) -> bool:
-    key, value = field
-    return key == "content-length" or (key == ":status" and value.startswith("1"))
-
-
 _NO_FIELDS = Fields()
-_NO_FIELDS.text, _NO_FIELDS.plain = (), True
+_NO_FIELDS.text, _NO_FIELDS.plain, _NO_FIELDS.size = (), True, 0
 
 
 def _read_literals(data: bytes) -> list[Any] | None:
@@ -247,16 +252,11 @@ class RememberingDecoder(Decoder):
         literals = _read_literals(rest)
         more = super().decode(rest, raw=True) if literals is None else literals
         fields = known.followed_by(more)
-        self._check_size(fields)
+        if fields.size > self.max_header_list_size:
+            # Each part has kept to it; now the whole is held to it.
+            raise OversizedHeaderListError(
+                f"headers of {fields.size} bytes; allowed: {self.max_header_list_size}"
+            )
         memory = self._blocks if literals is None else self._volatile
         memory.put(data, fields, len(data))
         return fields
-
-    def _check_size(self, fields: Fields) -> None:
-        """Holds the whole to the limit that each part has kept."""
-        # RFC 9113, section 6.5.2: 32 bytes for each field on top of its text.
-        size = sum(len(key) + len(value) + 32 for key, value in fields)
-        if size > self.max_header_list_size:
-            raise OversizedHeaderListError(
-                f"headers of {size} bytes; allowed: {self.max_header_list_size}"
-            )

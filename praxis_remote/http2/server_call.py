@@ -159,7 +159,6 @@ class ServerCall(Call):
         # When the message of the moment began to move.
         self._since = time.monotonic()
         self.marks = [self._since]
-        self._timing: ServerTiming | None = None
         self.code: StatusCode | None = None
         self.request_bytes = self.response_bytes = 0
         self._error: RemoteError | None = None
@@ -302,7 +301,7 @@ class ServerCall(Call):
             self.code or StatusCode.CANCELLED,
             self.peer,
             self.metadata,
-            self._timing or ServerTiming.between(self.marks),
+            ServerTiming.between(self.marks),
             ended - self.marks[0],
             ended,
             self.request_bytes,
@@ -364,8 +363,7 @@ class ServerCall(Call):
         self._stream.processor.patience.answered()
 
     def _tell_timing(self) -> Any:
-        self._timing = ServerTiming.between(self.marks)
-        return volatile(SERVER_TIMING, encode_server_timing(self._timing))
+        return volatile(SERVER_TIMING, encode_server_timing(self.marks))
 
     def send_status(self, error: RemoteError) -> None:
         """Answers with an error alone. What was half sent is cut off instead."""
