@@ -15,11 +15,13 @@ from .limits import Limits
 from .protocol import PolicyHandler
 from .serialization import build_observation
 from .server import PolicyServer
+from .tls import ClientTLS, ServerTLS
 from .types import Observation, ObservationValue, PolicyKwargValue
 from .version import __version__
 
 __all__ = [
     "AsyncPolicyClient",
+    "ClientTLS",
     "Limits",
     "Observation",
     "ObservationValue",
@@ -29,6 +31,7 @@ __all__ = [
     "PolicyServer",
     "RemoteError",
     "RequestContext",
+    "ServerTLS",
     "__version__",
     "build_observation",
     "current_request",

@@ -22,6 +22,8 @@ from .errors import CallCancelledError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
 from .stub import BlockingPolicyServiceStub
+from .tls import ClientTLSLike
+from .tokens import TokenLike
 from .types import Array, ObservationLike, PolicyKwargValue
 
 __all__ = ["PolicyClient"]
@@ -64,10 +66,18 @@ class PolicyClient:
             end with `UnavailableError`. None: 20, but seldom enough for a grpcio server,
             which closes connections for the fourth ping in five minutes of one call.
             ``math.inf``: never.
+        tls: True for a server whose certificate an authority of this system has signed,
+            `ClientTLS` to name other ones, or to show a certificate, or an
+            ``ssl.SSLContext``, with which the client cannot be pickled. It must speak
+            TLS 1.2 or later, and gets ALPN h2. None: no TLS.
+        token: Shown to the server with every call, as ``authorization: Bearer``: the token
+            itself, or the ``pathlib.Path`` of a file with it in the first line, which is read
+            again when it changes. Pickles hold the former as it is. Without TLS
+            everybody on the way can read it.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries or keepalive that
-            cannot be.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive or token
+            that cannot be, or a file that cannot be used.
 
     Example:
         ```python
@@ -86,6 +96,8 @@ class PolicyClient:
         metadata: MetadataLike | None = None,
         retries: int | None = None,
         keepalive: float | None = None,
+        tls: ClientTLSLike | None = None,
+        token: TokenLike | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -95,6 +107,8 @@ class PolicyClient:
             "metadata": metadata,
             "retries": retries,
             "keepalive": keepalive,
+            "tls": tls,
+            "token": token,
         }
         self._start(closed=False)
         _clients.add(self)

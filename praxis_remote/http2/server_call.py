@@ -37,6 +37,7 @@ from ..errors import (
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
 from ..stepper import Stepper
+from ..tokens import HEADER, digest
 from .budget import Account
 from .streams import Call, Stream
 
@@ -94,6 +95,7 @@ class _Request(NamedTuple):
     """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
 
     path: str
+    credential: bytes | None
     metadata: Metadata
     timeout: str | None
     encoding: str
@@ -111,7 +113,9 @@ def _read_headers(headers: Headers) -> _Request:
         refusal = "415"
     return _Request(
         path=fields.get(":path", ""),
-        metadata=decode_metadata(headers),
+        credential=digest(fields.get(HEADER, "")),
+        # Its token is none of the policy's business.
+        metadata=tuple(pair for pair in decode_metadata(headers) if pair[0] != HEADER),
         timeout=fields.get("grpc-timeout"),
         encoding=fields.get("grpc-encoding", "identity"),
         refusal=refusal,
@@ -123,7 +127,8 @@ class ServerCall(Call):
 
     Attributes:
         path: ``/package.Service/Method``.
-        metadata: What the caller sent along.
+        credential: What stands for the caller's token.
+        metadata: What the caller sent along, without the token.
         deadline: When the caller gives up, if it said so.
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         connection: On which it came.
@@ -139,6 +144,7 @@ class ServerCall(Call):
         super().__init__()
         request = _read_headers(headers)
         self.path = request.path
+        self.credential = request.credential
         self.metadata = request.metadata
         self.peer = connection.peer
         self.connection = connection
