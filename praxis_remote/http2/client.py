@@ -311,7 +311,11 @@ class ClientConnection(Owner):
     def _not_greeted(self, reason: str) -> RemoteError:
         address, tls_error = str(self._address), self._protocol.tls_error
         if tls_error is None:
-            other = "without TLS" if self._scheme == "https" else "with TLS (tls=True, or --tls)"
+            other = (
+                "without TLS, or one that wants a certificate (ClientTLS(cert=..., key=...))"
+                if self._scheme == "https"
+                else "with TLS (tls=True, or --tls)"
+            )
             return UnavailableError(
                 f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
                 f"is this the address of a policy server, or is it one {other}?",

@@ -71,6 +71,7 @@ class Connection(grpclib_protocol.Connection):
         self._ending = False
         self._direct = self._socket is not None
         self._taken = 0
+        self._given = memoryview(b"")
         self.last_sent = 0.0
         self.drained: Callable[[], None] = _nothing
 
@@ -209,7 +210,25 @@ class Connection(grpclib_protocol.Connection):
             size = self._cipher.read_into(place)
         return size
 
+    def give(self, data: bytes) -> None:
+        """Takes bytes that were received already."""
+        self._given = memoryview(bytes(self._given) + data if self._given else data)
+
+    def take_given(self, place: memoryview) -> int:
+        """Moves what was given to its place, as far as there is room."""
+        size = min(len(place), len(self._given))
+        place[:size] = self._given[:size]
+        self._given = self._given[size:]
+        return size
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was received of which the socket knows no more."""
+        return len(self._given) > 0 or (self._cipher is not None and self._cipher.pending)
+
     def _receive_into(self, place: memoryview) -> int:
+        if self._given:
+            return self.take_given(place)
         if self._socket is None:
             return 0
         try:
@@ -219,7 +238,7 @@ class Connection(grpclib_protocol.Connection):
 
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
-        if self._cipher is not None and self._cipher.pending:
+        if self.pending:
             return True
         return self._poll is not None and bool(self._poll.poll(0))
 

@@ -210,10 +210,20 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     def _receive_records(self, nbytes: int) -> None:
         assert self._cipher is not None
         self._cipher.received(nbytes)
-        if self._shake():
-            self._receive_decrypted()
+        while not self._shake():
+            nbytes = self.connection.take_given(self._cipher.buffer)
+            if not nbytes:
+                return
+            self._cipher.received(nbytes)
+        self._receive_pending()
 
-    def _receive_decrypted(self) -> None:
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes from a loop with a buffer of its own: uvloop, for all but bare protocols."""
+        self.connection.give(data)
+        self.buffer_updated(self.connection.take_given(self.get_buffer(-1)))
+
+    def _receive_pending(self) -> None:
         nbytes = self.connection.receive_into(self._place())
         if nbytes:
             self._receive(nbytes)
@@ -230,7 +240,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             nbytes = self.connection.receive_into(self._place())
             self._received += nbytes
             self._receiver.received(nbytes)
-        if self._receiver.behind or (nbytes and self._decrypts_more()):
+        if self._receiver.behind or (nbytes and self.connection.pending):
             self._catch_up_later()
         elif self.processor.whole and nbytes:
             self.processor.begin_whole()
@@ -238,15 +248,11 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._begin_whole_later()
 
     def _wants_more(self, nbytes: int) -> bool:
-        if self._receiver.amid or self._decrypts_more():
+        if self._receiver.amid or self.connection.pending:
             return True
         # The socket had less than it was asked for: that was all.
         more = nbytes == self._asked
         return more and bool(self.processor.whole) and self.connection.has_news()
-
-    def _decrypts_more(self) -> bool:
-        """Tells whether there is something of which the socket knows no more."""
-        return self._cipher is not None and self._cipher.pending
 
     def _catch_up_later(self) -> None:
         """Lets others have their turn, whatever a peer sends at once."""
@@ -268,8 +274,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._catch_up_later()
             return
         self._begin_whole_later()
-        if self._decrypts_more():
-            self._receive_decrypted()
+        if self.connection.pending:
+            self._receive_pending()
 
     def _begin_whole_later(self) -> None:
         """Has the loop look first at what the peer has sent since, or whether it has gone."""
