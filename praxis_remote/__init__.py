@@ -18,6 +18,7 @@ from .serialization import build_observation
 from .server import PolicyServer
 from .status import ServerStatus
 from .timing import CallTiming, ServerTiming
+from .tls import ClientTLS, ServerTLS
 from .types import Observation, ObservationValue, PolicyKwargValue
 from .version import __version__
 
@@ -26,6 +27,7 @@ __all__ = [
     "CallObserver",
     "CallRecord",
     "CallTiming",
+    "ClientTLS",
     "Limits",
     "Observation",
     "ObservationValue",
@@ -36,6 +38,7 @@ __all__ = [
     "RemoteError",
     "RequestContext",
     "ServerStatus",
+    "ServerTLS",
     "ServerTiming",
     "__version__",
     "build_observation",

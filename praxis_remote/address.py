@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import sys
@@ -37,6 +38,14 @@ class Address(NamedTuple):
         """What a request calls the server."""
         return str(self)
 
+    @property
+    def local(self) -> bool:
+        """Whether no other machine can be on the way, as far as the host alone tells."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
 
 class UnixAddress(NamedTuple):
     """The path of a UNIX socket; ``str()`` gives ``unix:path``."""
@@ -60,6 +69,11 @@ class UnixAddress(NamedTuple):
     def authority(self) -> str:
         """What a request calls the server; a path would be no legal name."""
         return "localhost"
+
+    @property
+    def local(self) -> bool:
+        """True, for no other machine can connect to it."""
+        return True
 
 
 AnyAddress: TypeAlias = Address | UnixAddress

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
@@ -45,10 +46,14 @@ from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, Rese
 from .serialization import build_observation
 from .stub import make_stub
 from .timing import CallTiming, OnTiming
+from .tls import ClientTLSLike, client_contexts
+from .tokens import HEADER, Token, TokenLike
 from .types import Array, ObservationLike, PolicyKwargValue
 from .values import as_episode_ids
 
 __all__ = ["AsyncPolicyClient"]
+
+log = logging.getLogger("praxis_remote.client")
 
 # Of silence, and for the answer to a ping, in seconds.
 _KEEPALIVE = 20.0
@@ -103,10 +108,18 @@ class AsyncPolicyClient:
             which closes connections for the fourth ping in five minutes of one call.
             ``math.inf``: never.
         on_timing: Called with the `CallTiming` of each call that went well.
+        tls: True for a server whose certificate an authority of this system has signed,
+            `ClientTLS` to name other ones, or to show a certificate, or an
+            ``ssl.SSLContext``, with which the client cannot be pickled. It must speak
+            TLS 1.2 or later, and gets ALPN h2. None: no TLS.
+        token: Shown to the server with every call, as ``authorization: Bearer``: the token
+            itself, or the ``pathlib.Path`` of a file with it in the first line, which is read
+            again when it changes. Pickles hold the former as it is. Without TLS
+            everybody on the way can read it.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries or keepalive that
-            cannot be.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive or token
+            that cannot be, or a file that cannot be used.
 
     Example:
         ```python
@@ -126,6 +139,8 @@ class AsyncPolicyClient:
         retries: int | None = None,
         keepalive: float | None = None,
         on_timing: OnTiming | None = None,
+        tls: ClientTLSLike | None = None,
+        token: TokenLike | None = None,
     ) -> None:
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
@@ -138,16 +153,30 @@ class AsyncPolicyClient:
             "retries": retries,
             "keepalive": keepalive,
             "on_timing": on_timing,
+            "tls": tls,
+            "token": token,
         }
         self._on_timing = on_timing
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
         self._timeout = check_timeout(timeout)
         self._retries = check_retries(retries)
+        contexts, address = client_contexts(tls), check_address(host, port)
+        headers = encode_metadata(metadata)
+        if token is not None and HEADER in dict(headers):
+            raise InvalidValueError(f"metadata: {HEADER!r}, which token stands for; pass one")
+        if token is not None and contexts is None and not address.local:
+            log.warning(
+                "a token is sent to %s without TLS: whoever is on the way can read it, and use it; "
+                "pass tls=True or ClientTLS(...), on the command line --tls",
+                address,
+            )
         self._channel = Channel(
-            check_address(host, port),
+            address,
             max_message_size,
-            encode_metadata(metadata),
+            headers,
             _silences(keepalive),
+            tls=contexts,
+            token=None if token is None else Token(token),
         )
 
     @property

@@ -195,8 +195,9 @@ def _encode_metadata_value(key: str, value: str | bytes) -> str:
             )
         return base64.b64encode(value).rstrip(b"=").decode()
     if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
+        shown = "not shown" if key == "authorization" else repr(value)
         raise InvalidValueError(
-            f"metadata[{key!r}]: {value!r}; allowed: printable ASCII, or a key ending in -bin"
+            f"metadata[{key!r}]: {shown}; allowed: printable ASCII, or a key ending in -bin"
         )
     return value
 

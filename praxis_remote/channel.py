@@ -12,9 +12,16 @@ from typing import NoReturn
 from .address import AnyAddress
 from .backoff import Backoff
 from .calls import Deadline, Headers
-from .errors import CallCancelledError, DeadlineExceededError, UnavailableError
+from .errors import (
+    CallCancelledError,
+    DeadlineExceededError,
+    RequestRefusedError,
+    UnavailableError,
+)
 from .framing import Find, Segments
 from .http2 import ClientConnection, NotTakenError, Response, Silences
+from .tls import ClientContexts
+from .tokens import Token
 
 # A connection is given up after this long, so that the next call tries anew.
 _CONNECT_TIMEOUT = 20.0
@@ -33,6 +40,8 @@ class Channel:
         metadata: Encoded already, sent with every call.
         silences: How long a server may be silent during a call.
         backoff: The pauses after attempts that failed.
+        tls: For connections with TLS.
+        token: Shown with every call.
     """
 
     def __init__(
@@ -42,12 +51,16 @@ class Channel:
         metadata: Headers,
         silences: Silences,
         backoff: Backoff | None = None,
+        tls: ClientContexts | None = None,
+        token: Token | None = None,
     ) -> None:
         self.address = address
         self._max_message_size = max_message_size
         self._metadata = metadata
         self._silences = silences
         self._backoff = backoff or Backoff()
+        self._tls = tls
+        self._token = token
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
         self._pausing: asyncio.Future[None] | None = None
@@ -80,6 +93,8 @@ class Channel:
             RemoteError: Whatever became of it.
         """
         metadata = self._metadata + metadata
+        if self._token is not None:
+            metadata += self._token.headers()
         connection = await self._connect(deadline)
         try:
             return await connection.call(
@@ -114,10 +129,11 @@ class Channel:
             )
         if task.cancelled() or self._closed:
             self._raise_closed("the client was closed")
-        if isinstance(error := task.exception(), UnavailableError):
+        error = task.exception()
+        if isinstance(error, (UnavailableError, RequestRefusedError)):
             # One for each call: its traceback leads to all that the call was to send.
-            raise UnavailableError(
-                error.details(), str(self.address), never_ran=True
+            raise type(error)(
+                error.details(), str(self.address), error.code(), never_ran=True
             ) from error.__cause__
         return task.result()
 
@@ -183,7 +199,7 @@ class Channel:
             await self._pause(pause)
         try:
             connection = await self._open_now()
-        except UnavailableError as error:
+        except (UnavailableError, RequestRefusedError) as error:
             self._failure = error.details()
             self._resume = Deadline.after(self._backoff.next())
             raise
@@ -214,7 +230,12 @@ class Channel:
     async def _open_now(self) -> ClientConnection:
         try:
             connection = await asyncio.wait_for(
-                ClientConnection.open(self.address, self._max_message_size, self._silences),
+                ClientConnection.open(
+                    self.address,
+                    self._max_message_size,
+                    self._silences,
+                    None if self._tls is None else self._tls.secure(self.address),
+                ),
                 _CONNECT_TIMEOUT,
             )
         except asyncio.TimeoutError:

@@ -23,6 +23,8 @@ from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
 from .stub import BlockingPolicyServiceStub
 from .timing import CallTiming, OnTiming
+from .tls import ClientTLSLike
+from .tokens import TokenLike
 from .types import Array, ObservationLike, PolicyKwargValue
 
 __all__ = ["PolicyClient"]
@@ -67,10 +69,18 @@ class PolicyClient:
             ``math.inf``: never.
         on_timing: Called with the `CallTiming` of each call that went well, by whichever
             thread drives the connection at that moment.
+        tls: True for a server whose certificate an authority of this system has signed,
+            `ClientTLS` to name other ones, or to show a certificate, or an
+            ``ssl.SSLContext``, with which the client cannot be pickled. It must speak
+            TLS 1.2 or later, and gets ALPN h2. None: no TLS.
+        token: Shown to the server with every call, as ``authorization: Bearer``: the token
+            itself, or the ``pathlib.Path`` of a file with it in the first line, which is read
+            again when it changes. Pickles hold the former as it is. Without TLS
+            everybody on the way can read it.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries or keepalive that
-            cannot be.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive or token
+            that cannot be, or a file that cannot be used.
 
     Example:
         ```python
@@ -90,6 +100,8 @@ class PolicyClient:
         retries: int | None = None,
         keepalive: float | None = None,
         on_timing: OnTiming | None = None,
+        tls: ClientTLSLike | None = None,
+        token: TokenLike | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -100,6 +112,8 @@ class PolicyClient:
             "retries": retries,
             "keepalive": keepalive,
             "on_timing": on_timing,
+            "tls": tls,
+            "token": token,
         }
         self._start(closed=False)
         _clients.add(self)

@@ -10,6 +10,7 @@ Nothing here accepts a connection.
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import socket
 import stat
@@ -22,25 +23,49 @@ from typing import Any
 from typing_extensions import override
 
 from .address import Address, AnyAddress, UnixAddress
+from .errors import InvalidValueError
 
-__all__ = ["bind"]
+__all__ = ["bind", "check_socket_mode"]
 
 _BACKLOG = 1024
+_ALL_MODES = 0o777
 
 # How long another server may take to bind in the same folder. Somebody else may hold
 # the lock for ever, which shall keep no server from starting.
 _LOCK_PATIENCE, _LOCK_PAUSE = 1.0, 0.001
 
 
-def bind(address: AnyAddress) -> socket.socket:
+def bind(address: AnyAddress, mode: int | None = None) -> socket.socket:
     """Returns a socket that listens, so that an address in use shows at once.
 
     The file of a UNIX socket goes with it, when it is closed.
 
+    Args:
+        address: Where to listen.
+        mode: Who may connect, as the permissions of the file of a UNIX socket.
+
     Raises:
         OSError: The address is in use, or not of this machine.
     """
-    return _bind_path(address) if isinstance(address, UnixAddress) else _bind_port(address)
+    return _bind_path(address, mode) if isinstance(address, UnixAddress) else _bind_port(address)
+
+
+def check_socket_mode(mode: int | None, address: AnyAddress) -> int | None:
+    """Returns the permissions of a socket's file, or None for those that the umask leaves.
+
+    Raises:
+        InvalidValueError: They are none, or the address has no file.
+    """
+    if mode is None:
+        return None
+    if not 0 <= (mode := operator.index(mode)) <= _ALL_MODES:
+        raise InvalidValueError(f"socket_mode: {oct(mode)}; allowed: 0 to 0o777, such as 0o660")
+    if not isinstance(address, UnixAddress):
+        raise InvalidValueError(
+            f"socket_mode: {oct(mode)}, and {address} has no file; leave it out, or listen on "
+            "unix:PATH"
+        )
+    return mode
 
 
 def _bind_port(address: Address) -> socket.socket:
@@ -120,7 +145,7 @@ class _File:
             self._path.unlink(missing_ok=True)
 
 
-def _bind_path(address: UnixAddress) -> socket.socket:
+def _bind_path(address: UnixAddress, mode: int | None) -> socket.socket:
     path = Path(address.path)
     sock = _UnixListener()
     try:
@@ -128,6 +153,9 @@ def _bind_path(address: UnixAddress) -> socket.socket:
             _remove_stale(path)
             sock.bind(address.path)
             sock.own(path)
+            if mode is not None:
+                # Before it listens nobody can connect. The umask is that of all threads.
+                path.chmod(mode)
             sock.listen(_BACKLOG)
     except FileNotFoundError as error:
         sock.close()

@@ -23,14 +23,17 @@ from .errors import InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits
-from .listening import bind
+from .listening import bind, check_socket_mode
 from .loop import SharedEventLoop
+from .openness import warn_if_open
 from .protocol import PolicyHandler
 from .records import CallObserver, CallRecord
 from .scheduler import Scheduler
 from .service import PolicyService
 from .shift import Shift
 from .status import ServerStatus
+from .tls import ServerContexts, ServerTLSLike
+from .tokens import Tokens, TokensLike
 
 __all__ = ["PolicyServer"]
 
@@ -61,12 +64,22 @@ class PolicyServer:
             callers get RESOURCE_EXHAUSTED at once.
         limits: What clients are granted in connections, memory and time.
         observers: Who is told of each call that has ended; see `CallObserver`.
+        tls: `ServerTLS` with the files of certificate and key, or an ``ssl.SSLContext``,
+            which must speak TLS 1.2 or later, and gets ALPN h2. None: no TLS.
+        tokens: Of which callers must show one, as ``authorization: Bearer``: a list, or
+            the ``pathlib.Path`` of a file with one in each line, which is read again when it
+            changes. They hold for all that is asked of this port but
+            ``grpc.health.v1.Health``, whose callers cannot show any. None: everybody
+            may call.
+        socket_mode: The permissions of a UNIX socket's file, such as ``0o660``: who may
+            write to it may connect. None: what the umask leaves.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
     Raises:
         TypeError: The handler lacks a method, or has one that cannot be called.
-        ValueError: A host or port that cannot be.
+        ValueError: A host, port, token or mode that cannot be, or a file of ``tls`` or
+            ``tokens`` that cannot be used.
         OSError: The address is in use, or not of this machine; the path is that of a
             file that is no socket, or in a folder that is not there.
 
@@ -87,6 +100,9 @@ class PolicyServer:
         max_pending: int = DEFAULT_MAX_PENDING,
         limits: Limits | None = None,
         observers: Sequence[CallObserver] = (),
+        tls: ServerTLSLike | None = None,
+        tokens: TokensLike | None = None,
+        socket_mode: int | None = None,
         scheduler: Scheduler | None = None,
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
@@ -95,15 +111,24 @@ class PolicyServer:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
         _check_max_pending(max_pending)
         self._address = check_address(host, port, lowest_port=0)
-        self._socket = bind(self._address)
+        contexts = None if tls is None else ServerContexts(tls)
+        gate = None if tokens is None else Tokens(tokens)
+        self._socket = bind(self._address, check_socket_mode(socket_mode, self._address))
         if not isinstance(self._address, UnixAddress):
             self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
         limits = limits or Limits()
-        self._service = PolicyService(handler, self._scheduler, limits.items, observers)
-        self._listener = Listener(self._service, max_message_size, limits)
         self._made = time.monotonic()
+        self._service = PolicyService(handler, self._scheduler, limits.items, observers)
+        self._listener = Listener(
+            self._service,
+            max_message_size,
+            limits,
+            admit=None if gate is None else gate.check,
+            tls=None if contexts is None else contexts.get,
+        )
+        warn_if_open(self._address, contexts, named=gate is not None)
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None

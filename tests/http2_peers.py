@@ -10,6 +10,7 @@ Blocking sockets and h2 alone; nothing of the package under test.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -89,8 +90,11 @@ class Peer:
 class RawClient(Peer):
     """Calls a server by hand."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(socket.create_connection(("127.0.0.1", port)), client=True)
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname="127.0.0.1")
+        super().__init__(sock, client=True)
         self.start()
 
     def request(self, path: str, *extra: tuple[str, str], end_stream: bool = False) -> int:
@@ -134,10 +138,17 @@ class RawServer:
         scripts: What to do with the first connection, the second, and so on. A
             script gets the peer, whose settings are sent already unless ``quiet``.
         quiet: Leave the connection as it is before the script.
+        tls: Has connections begin with TLS.
     """
 
-    def __init__(self, *scripts: Callable[[Peer], None], quiet: bool = False) -> None:
+    def __init__(
+        self,
+        *scripts: Callable[[Peer], None],
+        quiet: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._scripts = scripts
+        self._tls = tls
         self._quiet = quiet
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(TIMEOUT)
@@ -149,7 +160,11 @@ class RawServer:
         peers = []
         try:
             for script in self._scripts:
-                peer = Peer(self._listener.accept()[0], client=False)
+                sock = self._listener.accept()[0]
+                sock.settimeout(TIMEOUT)
+                if self._tls is not None:
+                    sock = self._tls.wrap_socket(sock, server_side=True)
+                peer = Peer(sock, client=False)
                 peers.append(peer)
                 if not self._quiet:
                     peer.start()

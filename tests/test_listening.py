@@ -78,6 +78,36 @@ def test_the_file_is_there_as_soon_as_the_server_and_has_the_mode_of_the_umask(p
     server.stop()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o777])
+def test_the_file_has_the_mode_that_is_asked_for_before_anybody_can_connect(
+    path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[int] = []
+    listen = socket.socket.listen
+
+    def tell(sock: socket.socket, *backlog: int) -> None:
+        before.append(stat.S_IMODE(path.stat().st_mode))
+        listen(sock, *backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", tell)
+    stale(path)
+    before.clear()
+    with PolicyServer(RecordingHandler(), host=f"unix:{path}", port=0, socket_mode=mode) as server:
+        assert set(before) == {stat.S_IMODE(path.stat().st_mode)} == {mode}
+        with PolicyClient(server.host, timeout=WAIT) as client:
+            assert client.health_check()[0]
+
+
+def test_a_mode_that_cannot_be_is_refused_with_what_is_allowed(path: Path) -> None:
+    with pytest.raises(ValueError, match=r"socket_mode: 0o1777; allowed: 0 to 0o777"):
+        PolicyServer(RecordingHandler(), host=f"unix:{path}", socket_mode=0o1777)
+    with pytest.raises(ValueError, match=r"socket_mode: 0o660, and 127.0.0.1:0 has no file"):
+        PolicyServer(RecordingHandler(), port=0, socket_mode=0o660)
+    with pytest.raises(TypeError):
+        PolicyServer(RecordingHandler(), host=f"unix:{path}", socket_mode="660")  # type: ignore[arg-type]
+    assert not path.exists()
+
+
 def test_the_file_of_a_server_that_is_gone_is_replaced(path: Path) -> None:
     stale(path)
     with serve_at(path):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from authority import Authority
 from cutting_proxy import CuttingProxy
 from faces import FACES, Face
 from h2.errors import ErrorCodes
@@ -114,11 +115,20 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-def fails_large(face: Face, script: Callable[[Peer], None], *, joined: bool = False) -> Any:
+@pytest.fixture(params=["bare", "tls"])
+def tls(request: pytest.FixtureRequest) -> Authority | None:
+    """Who issues certificates, where there are some."""
+    return request.getfixturevalue("authority") if request.param == "tls" else None
+
+
+def fails_large(
+    face: Face, tls: Authority | None, script: Callable[[Peer], None], *, joined: bool = False
+) -> Any:
     """Returns the error of a prediction that is too large for the sockets to hold."""
-    with RawServer(script, quiet=True) as server:
+    theirs, ours = (None, None) if tls is None else (tls.raw_server(), tls.client())
+    with RawServer(script, quiet=True, tls=theirs) as server:
         server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client = face.client(server.port)
+        client = face.client(server.port, tls=ours)
         request = PredictRequest(observations=[Observation(tensors=[LARGE])])
         batch = [{"a": np.zeros(ONE_FRAME, np.uint8)}]
         with pytest.raises(UnavailableError) as raised:
@@ -217,13 +227,13 @@ def test_a_call_whose_time_passes_before_all_of_it_was_let_through_never_ran(fac
 
 
 def test_a_request_of_which_the_socket_did_not_take_all_never_ran(
-    face: Face, sent: threading.Event
+    face: Face, sent: threading.Event, tls: Authority | None
 ) -> None:
     def cut(peer: Peer) -> None:
         widen(peer, sent)
         peer.close()
 
-    assert fails_large(face, cut).never_ran
+    assert fails_large(face, tls, cut).never_ran
 
 
 def test_the_servers_word_that_a_call_never_ran_is_taken(face: Face) -> None:
@@ -268,28 +278,28 @@ def test_a_call_that_runs_when_its_time_passes_or_its_client_closes_is_not_said_
 
 
 def test_what_may_still_leave_when_this_side_closes_is_not_said_to_have_not_left(
-    face: Face, sent: threading.Event
+    face: Face, sent: threading.Event, tls: Authority | None
 ) -> None:
     def break_the_protocol(peer: Peer) -> None:
         widen(peer, sent)
         peer.sock.sendall(raw_frame(0, 0, b"\0"))  # DATA on stream 0
         peer.wait_closed()
 
-    error = fails_large(face, break_the_protocol)
+    error = fails_large(face, tls, break_the_protocol)
     assert "broke the protocol" in error.details()
     assert not error.never_ran
 
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_a_request_of_which_the_socket_took_the_end_late_may_have_run(
-    face: Face, sent: threading.Event, joined: bool
+    face: Face, sent: threading.Event, joined: bool, tls: Authority | None
 ) -> None:
     def cut(peer: Peer) -> None:
         widen(peer, sent)
         peer.wait_for(StreamEnded)
         peer.close()
 
-    assert not fails_large(face, cut, joined=joined).never_ran
+    assert not fails_large(face, tls, cut, joined=joined).never_ran
 
 
 # ---------------------------------------------------------------- moved to another connection

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from authority import Authority
+from http2_peers import Peer, RawServer
 
 from praxis_remote import AsyncPolicyClient, PolicyServer
 from praxis_remote.testing import GatedHandler, RecordingHandler
@@ -86,3 +88,69 @@ def test_a_server_that_stops_is_told_from_one_that_is_there(host: str) -> None:
 
     with PolicyServer(RecordingHandler(), host=host, port=0) as server:
         run(main(server))
+
+
+def test_calls_over_tls_are_answered_and_told_when_the_server_has_gone(
+    authority: Authority,
+) -> None:
+    image = np.arange(SIZE, dtype=np.uint32).astype(np.uint8)
+
+    async def main(server: PolicyServer) -> None:
+        tls = authority.client()
+        async with AsyncPolicyClient(server.host, server.port, tls=tls) as client:
+            for size in (SIZE, 1):
+                action = await client.predict_action([{"image": image[:size]}])
+                assert np.array_equal(action, image[:size])
+            await asyncio.gather(*(client.predict_action([{"image": image[:n]}]) for n in range(9)))
+            await asyncio.get_running_loop().run_in_executor(None, server.stop)
+            with pytest.raises(ConnectionError):
+                await client.health_check(timeout=WAIT)
+        async with AsyncPolicyClient(server.host, server.port) as client:
+            with pytest.raises(ConnectionError):
+                await client.health_check(timeout=WAIT)
+
+    handler = RecordingHandler(lambda prediction: np.asarray(prediction.observations[0]["image"]))
+    with PolicyServer(handler, port=0, tls=authority.server()) as server:
+        run(main(server))
+
+
+def test_a_certificate_that_is_not_trusted_is_told_of(
+    authority: Authority, stranger: Authority
+) -> None:
+    async def main(server: PolicyServer) -> None:
+        async with AsyncPolicyClient(server.host, server.port, tls=stranger.client()) as client:
+            with pytest.raises(ConnectionError, match="not trusted"):
+                await client.health_check(timeout=WAIT)
+
+    with PolicyServer(RecordingHandler(), port=0, tls=authority.server()) as server:
+        run(main(server))
+
+
+def test_a_server_on_uvloop_speaks_tls(authority: Authority) -> None:
+    image = np.arange(SIZE, dtype=np.uint32).astype(np.uint8)
+    handler = RecordingHandler(lambda prediction: np.asarray(prediction.observations[0]["image"]))
+
+    async def main() -> None:
+        server = PolicyServer(handler, port=0, tls=authority.server())
+        serving = asyncio.ensure_future(server.serve_async())
+        tls = authority.client()
+        async with AsyncPolicyClient(server.host, server.port, tls=tls) as client:
+            assert np.array_equal(await client.predict_action([{"image": image}]), image)
+        server.request_stop()
+        await serving
+
+    run(main())
+
+
+def test_a_server_that_is_none_is_told_by_what_it_sends() -> None:
+    def answer(peer: Peer) -> None:
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.wait_closed()
+
+    async def main() -> None:
+        async with AsyncPolicyClient("127.0.0.1", server.port) as client:
+            with pytest.raises(ConnectionError, match=r"its first bytes were b'HTTP/1.1 '"):
+                await client.predict_action([{"x": 1}], timeout=WAIT)
+
+    with RawServer(answer, quiet=True) as server:
+        run(main())

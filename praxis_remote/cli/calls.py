@@ -28,6 +28,7 @@ from .options import (
     add_kwarg,
     add_max_message_size,
     add_option,
+    client_security,
 )
 from .output import say
 from .signals import killed_by_signals
@@ -134,7 +135,11 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _client(
     arguments: argparse.Namespace, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
 ) -> Iterator[PolicyClient]:
-    options = {"timeout": arguments.timeout, "max_message_size": max_message_size}
+    options = {
+        "timeout": arguments.timeout,
+        "max_message_size": max_message_size,
+        **client_security(arguments),
+    }
     host, port = arguments.address.host, arguments.address.port
     with killed_by_signals(), PolicyClient(host, port, **options) as client:
         yield client

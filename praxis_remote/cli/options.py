@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from typing_extensions import override
 
 from ..address import DEFAULT_PORT, parse_address
+from ..errors import InvalidValueError
 from ..framing import DEFAULT_MAX_MESSAGE_SIZE
+from ..tls import ClientTLS, ServerTLS
 from . import words
 from .errors import UsageError
 
@@ -26,6 +29,9 @@ __all__ = [
     "add_kwarg",
     "add_max_message_size",
     "add_option",
+    "add_server_security",
+    "client_security",
+    "server_security",
 ]
 
 EXIT_CODES = """\
@@ -73,7 +79,7 @@ def add_command(
 
 
 def add_option(
-    parser: argparse.ArgumentParser, name: str, read: Callable[[str], Any], **options: Any
+    parser: argparse._ActionsContainer, name: str, read: Callable[[str], Any], **options: Any
 ) -> None:
     """Adds an argument whose error says in what way its value is wrong."""
 
@@ -92,6 +98,71 @@ def add_address(parser: argparse.ArgumentParser, timeout: float) -> None:
     add_option(parser, "address", parse_address, metavar="ADDR", help=text)
     text = "for the call, connecting included; inf for no limit, %(default)g by default"
     add_option(parser, "--timeout", words.timeout, default=timeout, metavar="SECONDS", help=text)
+    _add_client_security(parser)
+
+
+def _add_client_security(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("security")
+    text = "speak TLS, as each of the --tls options has it; trust the authorities of this system"
+    group.add_argument("--tls", action="store_true", help=text)
+    text = "trust the certificates in this file instead, in PEM"
+    _add_file(group, "--tls-ca", text)
+    _add_file(group, "--tls-cert", "the certificate to show to the server")
+    _add_file(group, "--tls-key", "its private key; not needed if it is in the same file")
+    text = "what the server's certificate must be for; the host by default"
+    group.add_argument("--tls-server-name", metavar="NAME", help=text)
+    _add_file(group, "--token-file", "show the server the first token in this file")
+
+
+def client_security(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns what `_add_client_security` stands for, as arguments of a client.
+
+    Raises:
+        UsageError: Options do not go together.
+    """
+    files = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key, arguments.tls_server_name)
+    tls = arguments.tls or any(given is not None for given in files)
+    try:
+        return {"tls": ClientTLS(*files) if tls else None, "token": arguments.token_file}
+    except InvalidValueError as error:
+        raise UsageError(f"argument --tls-...: {error}") from error
+
+
+def add_server_security(parser: argparse.ArgumentParser) -> None:
+    """Adds who may call, and who may listen in."""
+    group = parser.add_argument_group("security; all files are read again when they change")
+    text = "speak TLS with this certificate, in PEM, and those up to its authority after it"
+    _add_file(group, "--tls-cert", text)
+    _add_file(group, "--tls-key", "its private key")
+    text = "let nobody in without a certificate from the authorities in this file"
+    _add_file(group, "--tls-client-ca", text)
+    text = "let nobody in without a token from this file: one in each line, # begins a comment"
+    _add_file(group, "--token-file", text)
+    text = "the permissions of the file of a UNIX socket, such as 660; the umask's by default"
+    add_option(group, "--socket-mode", words.mode, metavar="MODE", help=text)
+
+
+def server_security(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns what `add_server_security` stands for, as arguments of a server.
+
+    Raises:
+        UsageError: Options do not go together.
+    """
+    cert, key, client_ca = arguments.tls_cert, arguments.tls_key, arguments.tls_client_ca
+    if (cert is None) != (key is None):
+        raise UsageError("argument --tls-cert, --tls-key: give both or none")
+    if client_ca is not None and cert is None:
+        raise UsageError("argument --tls-client-ca: give --tls-cert and --tls-key as well")
+    return {
+        "tls": None if cert is None else ServerTLS(cert, key, client_ca),
+        "tokens": arguments.token_file,
+        "socket_mode": arguments.socket_mode,
+    }
+
+
+def _add_file(group: argparse._ActionsContainer, name: str, text: str) -> None:
+    # Absolute, since a policy may change the current folder.
+    group.add_argument(name, type=lambda text: Path(text).absolute(), metavar="FILE", help=text)
 
 
 def add_kwarg(parser: argparse.ArgumentParser, purpose: str) -> None:

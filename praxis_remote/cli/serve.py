@@ -22,14 +22,23 @@ from typing import Any
 from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
 from ..errors import InvalidValueError
 from ..limits import DEFAULT_MAX_PENDING, Limits
-from ..listening import bind
+from ..listening import bind, check_socket_mode
 from ..protocol import PolicyHandler
 from ..scheduler import Scheduler
 from ..server import PolicyServer
+from ..tls import ServerContexts, ServerTLS
+from ..tokens import Tokens
 from . import words
 from .errors import CommandError, UsageError
 from .loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
-from .options import add_command, add_kwarg, add_max_message_size, add_option
+from .options import (
+    add_command,
+    add_kwarg,
+    add_max_message_size,
+    add_option,
+    add_server_security,
+    server_security,
+)
 from .output import say
 from .signals import ignore_signals, killed_by_signals, leave, on_stop_signals
 
@@ -60,7 +69,9 @@ examples:
   praxis-remote serve my_mod:MyPolicy
   praxis-remote serve my_mod:make_policy --kwarg path=/x/y.pt --kwarg scale=2.0
   praxis-remote serve my_pkg.my_mod:Outer.Inner --host 0.0.0.0 --port 0
-  praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock
+  praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock --socket-mode 660
+  praxis-remote serve my_mod:MyPolicy --host 0.0.0.0 --tls-cert server.pem \\
+      --tls-key server.key --token-file tokens
 
 stopping:
   SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls get
@@ -110,6 +121,7 @@ def add_serve(commands: Any) -> None:
     add_option(parser, "--grace", words.grace, default=10.0, metavar="SECONDS", help=text)
     text = "of everything that is logged to stderr; %(default)s by default"
     parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
+    add_server_security(parser)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -137,9 +149,12 @@ def _make_server(
 ) -> tuple[PolicyServer, str]:
     try:
         address = check_address(arguments.host, arguments.port, lowest_port=0)
+        check_socket_mode(arguments.socket_mode, address)
     except InvalidValueError as error:
         raise UsageError(error.details()) from error
     address = _wherever_from(address)
+    security = server_security(arguments)
+    _check_files(**security)
     # Loading may take minutes, after which is no time to learn that the port is taken.
     _check_can_listen(address)
     handler = _load_on(scheduler, arguments.target, kwargs)
@@ -152,6 +167,7 @@ def _make_server(
             max_pending=arguments.max_pending,
             limits=limits,
             scheduler=scheduler,
+            **security,
         )
     return server, type(handler).__name__
 
@@ -163,6 +179,20 @@ def _wherever_from(address: AnyAddress) -> AnyAddress:
         with suppress(InvalidValueError):
             return check_address(f"unix:{Path(address.path).absolute()}", 0, lowest_port=0)
     return address
+
+
+def _check_files(
+    tls: ServerTLS | None,
+    tokens: Path | None,
+    socket_mode: int | None,  # noqa: ARG001 - no file
+) -> None:
+    try:
+        if tls is not None:
+            ServerContexts(tls)
+        if tokens is not None:
+            Tokens(tokens)
+    except InvalidValueError as error:
+        raise CommandError(error.details()) from error
 
 
 def _check_can_listen(address: AnyAddress) -> None:

@@ -20,7 +20,21 @@ from ..limits import Limits
 from ..types import PolicyKwargValue
 from .errors import UsageError
 
-__all__ = ["as_mapping", "calls", "grace", "host", "kwarg", "limit", "port", "size", "timeout"]
+__all__ = [
+    "as_mapping",
+    "calls",
+    "grace",
+    "host",
+    "kwarg",
+    "limit",
+    "mode",
+    "port",
+    "size",
+    "timeout",
+]
+
+
+_ALL_MODES = 0o777
 
 
 def host(text: str) -> str:
@@ -49,6 +63,17 @@ def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text!r} is no whole number")
     return int(text)
+
+
+def mode(text: str) -> int:
+    """Reads the permissions of a file, as chmod does."""
+    try:
+        number = int(text, 8) if text.isascii() and text.isdecimal() else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number <= _ALL_MODES:
+        raise ValueError(f"{text!r}; give three octal digits, such as 660")
+    return number
 
 
 def grace(text: str) -> float:

@@ -37,11 +37,15 @@ from ..errors import (
     InvalidArgumentError,
     MessageTooLargeError,
     RemoteError,
+    RequestRefusedError,
+    StatusCode,
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
 from ..timing import SERVER_TIMING
+from ..tls import Secure
 from ..version import __version__
+from .cipher import Cipher
 from .headers import volatile
 from .protocol import Protocol
 from .streams import Call, NotTakenError, Owner, Stream, StreamCancelledError, StreamRefusedError
@@ -212,10 +216,18 @@ class ClientConnection(Owner):
         usable: Whether it takes new calls.
     """
 
-    def __init__(self, address: AnyAddress, max_message_size: int, silences: Silences) -> None:
+    def __init__(
+        self,
+        address: AnyAddress,
+        max_message_size: int,
+        silences: Silences,
+        secure: Secure | None = None,
+    ) -> None:
         self._address = address
+        self._scheme = "http" if secure is None else "https"
         self._max_message_size = max_message_size
-        self._protocol = Protocol(self, client_side=True, silences=silences)
+        cipher = None if secure is None else Cipher(*secure)
+        self._protocol = Protocol(self, client_side=True, silences=silences, cipher=cipher)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue: deque[_ClientCall] = deque()
         self._reason = "it is not made yet"
@@ -225,14 +237,20 @@ class ClientConnection(Owner):
 
     @classmethod
     async def open(
-        cls, address: AnyAddress, max_message_size: int, silences: Silences
+        cls,
+        address: AnyAddress,
+        max_message_size: int,
+        silences: Silences,
+        secure: Secure | None = None,
     ) -> ClientConnection:
         """Connects, and waits until the peer has shown that it speaks HTTP/2.
 
         Raises:
-            UnavailableError: It cannot be reached, or is no HTTP/2 server.
+            UnavailableError: It cannot be reached, is no HTTP/2 server, or not the one
+                that it should be.
+            RequestRefusedError: It wants a certificate, or another one.
         """
-        self = cls(address, max_message_size, silences)
+        self = cls(address, max_message_size, silences, secure)
         loop = asyncio.get_running_loop()
         try:
             if isinstance(address, UnixAddress):
@@ -261,7 +279,7 @@ class ClientConnection(Owner):
             await self._greeted
         except BaseException as error:
             self._protocol.close("the client gave up connecting")
-            if isinstance(error, (UnavailableError, asyncio.CancelledError)):
+            if isinstance(error, (RemoteError, asyncio.CancelledError)):
                 await self._wait_lost()
             raise
         finally:
@@ -297,18 +315,30 @@ class ClientConnection(Owner):
     def connection_closed(self, reason: str) -> None:
         self.usable, self._reason = False, reason
         if not self._greeted.done():
-            self._greeted.set_exception(
-                UnavailableError(
-                    f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
-                    "is this the address of a policy server?",
-                    str(self._address),
-                    never_ran=True,
-                )
-            )
+            self._greeted.set_exception(self._not_greeted(reason))
         for call in self._queue:
             call.fail(NotTakenError(reason))
         if self._next_look is not None:
             self._next_look.cancel()
+
+    def _not_greeted(self, reason: str) -> RemoteError:
+        address, tls_error = str(self._address), self._protocol.tls_error
+        if tls_error is None:
+            other = (
+                "without TLS, or one that wants a certificate (ClientTLS(cert=..., key=...))"
+                if self._scheme == "https"
+                else "with TLS (tls=True, or --tls)"
+            )
+            return UnavailableError(
+                f"connected, but the peer did not answer as an HTTP/2 server does ({reason}); "
+                f"is this the address of a policy server, or is it one {other}?",
+                address,
+                never_ran=True,
+            )
+        if tls_error.refused:
+            status = StatusCode.UNAUTHENTICATED
+            return RequestRefusedError(tls_error.details, address, status, never_ran=True)
+        return UnavailableError(tls_error.details, address, never_ran=True)
 
     @property
     def lost(self) -> bool:
@@ -353,7 +383,7 @@ class ClientConnection(Owner):
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
-        headers = _request_headers(path, self._address.authority, metadata)
+        headers = _request_headers(path, self._scheme, self._address.authority, metadata)
         pauses = iter(_REFUSAL_PAUSES)
         while True:
             reader = MessageReader(self._max_message_size, "response", find=find)
@@ -484,10 +514,10 @@ class ClientConnection(Owner):
 
 
 @lru_cache(maxsize=64)
-def _request_headers(path: str, authority: str, metadata: Headers) -> Headers:
+def _request_headers(path: str, scheme: str, authority: str, metadata: Headers) -> Headers:
     return (
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":path", path),
         (":authority", authority),
         ("te", "trailers"),

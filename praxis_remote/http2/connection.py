@@ -22,6 +22,7 @@ from grpclib import protocol as grpclib_protocol
 from grpclib.config import Configuration
 from typing_extensions import override
 
+from .cipher import Cipher
 from .machine import StateMachine
 
 log = logging.getLogger("praxis_remote.http2")
@@ -39,6 +40,12 @@ _MAX_WAITING = 2**20
 class Connection(grpclib_protocol.Connection):
     """grpclib's connection, with streams of our own, which sends segments unjoined.
 
+    Args:
+        h2: The state machine.
+        transport: Of the bare socket, also where there is TLS.
+        config: grpclib's.
+        cipher: TLS, if there is.
+
     Attributes:
         last_sent: When headers or trailers of a call left last, on the monotonic clock.
     """
@@ -46,11 +53,17 @@ class Connection(grpclib_protocol.Connection):
     _connection: StateMachine
 
     def __init__(
-        self, h2: StateMachine, transport: asyncio.Transport, *, config: Configuration
+        self,
+        h2: StateMachine,
+        transport: asyncio.Transport,
+        *,
+        config: Configuration,
+        cipher: Cipher | None = None,
     ) -> None:
         super().__init__(h2, transport, config=config)
         # Nothing waits in the transport's buffer, into which it would be copied.
         transport.set_write_buffer_limits(high=0)
+        self._cipher = cipher
         self._socket = _open_again(transport)
         self._poll = None if self._socket is None else _poll(self._socket)
         self._backlog: deque[memoryview] = deque()
@@ -58,6 +71,7 @@ class Connection(grpclib_protocol.Connection):
         self._ending = False
         self._direct = self._socket is not None
         self._taken = 0
+        self._given = memoryview(b"")
         self.last_sent = 0.0
         self.drained: Callable[[], None] = _nothing
 
@@ -74,10 +88,28 @@ class Connection(grpclib_protocol.Connection):
     @override
     def flush(self) -> None:
         """Sends what h2 has for the peer, or as much of it as the socket takes."""
+        if self._cipher is not None:
+            self.send_records()
+            if not self._cipher.ready or self._cipher.over:
+                return
         segments = self._connection.take_segments()
         if not segments or self.is_closing():
             return
         size = sum(map(len, segments))
+        if size < _SCATTER_SIZE:
+            segments = [b"".join(segments)]
+        if self._cipher is not None:
+            segments = [*self._cipher.encrypt(segments)]
+        self._send(segments, size)
+
+    def send_records(self) -> None:
+        """Sends what TLS itself has for the peer."""
+        assert self._cipher is not None
+        records = self._cipher.take()
+        if records and not self.is_closing():
+            self._send([records], len(records))
+
+    def _send(self, segments: list[bytes | memoryview], size: int) -> None:
         if not self.write_ready.is_set():
             self._waiting += size
             if self._waiting > _MAX_WAITING:
@@ -85,12 +117,11 @@ class Connection(grpclib_protocol.Connection):
                 self._transport.abort()
                 return
         if self._socket is None:
-            self._taken += size
-            self._transport.write(b"".join(segments))
+            joined = b"".join(segments)
+            self._taken += len(joined)
+            self._transport.write(joined)
             return
         waiting = bool(self._backlog)
-        if size < _SCATTER_SIZE:
-            segments = [b"".join(segments)]
         self._backlog.extend(map(memoryview, segments))
         if not waiting:
             self._send_backlog()
@@ -146,9 +177,16 @@ class Connection(grpclib_protocol.Connection):
 
     def write_eof(self) -> None:
         """Tells the peer that nothing follows what is to be sent."""
+        self._end_records()
         self._ending = True
         if not self._backlog:
             self._write_eof()
+
+    def _end_records(self) -> None:
+        """Has TLS end as well, as it must lest the end look like an attack."""
+        if self._cipher is not None and not self.is_closing():
+            self._cipher.end()
+            self.send_records()
 
     def _write_eof(self) -> None:
         if self._transport.can_write_eof():
@@ -156,7 +194,41 @@ class Connection(grpclib_protocol.Connection):
                 self._transport.write_eof()
 
     def receive_into(self, place: memoryview) -> int:
-        """Receives what is there already. An end or an error is left to the transport."""
+        """Receives what is there already. An end or an error is left to the transport.
+
+        Raises:
+            TLSError: It is not what the peer has sent.
+        """
+        if self._cipher is None:
+            return self._receive_into(place)
+        size = self._cipher.read_into(place)
+        while not (size or self._cipher.ended):
+            received = self._receive_into(self._cipher.buffer)
+            if not received:
+                break
+            self._cipher.received(received)
+            size = self._cipher.read_into(place)
+        return size
+
+    def give(self, data: bytes) -> None:
+        """Takes bytes that were received already."""
+        self._given = memoryview(bytes(self._given) + data if self._given else data)
+
+    def take_given(self, place: memoryview) -> int:
+        """Moves what was given to its place, as far as there is room."""
+        size = min(len(place), len(self._given))
+        place[:size] = self._given[:size]
+        self._given = self._given[size:]
+        return size
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was received of which the socket knows no more."""
+        return len(self._given) > 0 or (self._cipher is not None and self._cipher.pending)
+
+    def _receive_into(self, place: memoryview) -> int:
+        if self._given:
+            return self.take_given(place)
         if self._socket is None:
             return 0
         try:
@@ -166,6 +238,8 @@ class Connection(grpclib_protocol.Connection):
 
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
+        if self.pending:
+            return True
         return self._poll is not None and bool(self._poll.poll(0))
 
     @property
@@ -194,6 +268,7 @@ class Connection(grpclib_protocol.Connection):
 
     def end_if_flushed(self) -> None:
         """Ends the sending for whoever holds the socket: a forked child may, after it is closed."""
+        self._end_records()
         if self._socket is not None and not self.unsent():
             with suppress(OSError):
                 # Not by the transport's own, which uvloop lets nobody shut down.
@@ -202,6 +277,7 @@ class Connection(grpclib_protocol.Connection):
     @override
     def close(self) -> None:
         """Closes, after what was to be sent."""
+        self._end_records()
         if not self.is_closing() and self._backlog:
             self._transport.write(b"".join(self._backlog))
         self._backlog.clear()
@@ -219,7 +295,7 @@ def _open_again(transport: asyncio.Transport) -> socket.socket | None:
     asyncio's own joins them before Python 3.12, and copies what does not fit.
     """
     sock = transport.get_extra_info("socket")
-    if sock is None or transport.get_extra_info("ssl_object") is not None:
+    if sock is None:
         return None
     try:
         again = socket.socket(fileno=os.dup(sock.fileno()))

@@ -11,6 +11,7 @@ decides what a header means.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -48,6 +49,11 @@ _MAX_BLOCK = 1024
 
 # Of the dynamic table for what we send, whatever more the peer allows.
 _MAX_TABLE = 4096
+
+# It logs every header, tokens included; only who asks for it by name shall have that.
+_log_of_hpack = logging.getLogger("hpack")
+if _log_of_hpack.level == logging.NOTSET:
+    _log_of_hpack.setLevel(logging.INFO)
 
 
 def volatile(key: str, value: str) -> Any:

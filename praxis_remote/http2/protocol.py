@@ -23,6 +23,8 @@ from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from typing_extensions import override
 
+from ..address import name_peer
+from .cipher import Cipher, TLSError
 from .connection import Connection
 from .machine import StateMachine, max_headers
 from .offence import OffenceError
@@ -77,17 +79,26 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         owner: Who it belongs to.
         client_side: Whether the peer is a server.
         silences: How long the peer may be silent; see `look`.
+        cipher: TLS, if there is.
 
     Attributes:
         lost: Set when the connection has ended, with all that was to be sent.
         ending: Whether the peer was told that calls are not taken any more.
         gone: Whether nothing more can leave.
+        tls_error: Why TLS came to nothing.
     """
 
     connection: Connection
     processor: Processor
 
-    def __init__(self, owner: Owner, *, client_side: bool, silences: Silences) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        client_side: bool,
+        silences: Silences,
+        cipher: Cipher | None = None,
+    ) -> None:
         super().__init__(
             _NoHandler(),
             Configuration().__for_client__() if client_side else Configuration().__for_server__(),
@@ -104,7 +115,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self._owner = owner
         self._silences = silences
         self.lost = asyncio.Event()
-        self.ending = self.gone = self._leaving = False
+        self.ending = self.gone = self._leaving = self._catching_up = False
+        self._cipher = cipher
+        self.tls_error: TLSError | None = None
         self._refusal: str | None = None
         # Bytes ever, and those that the last read was for.
         self._received = self._asked = 0
@@ -120,7 +133,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             # TCP's grows by itself.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BUFFER)
         self.connection = Connection(
-            self._start_h2(), cast("asyncio.Transport", transport), config=self.config
+            self._start_h2(),
+            cast("asyncio.Transport", transport),
+            config=self.config,
+            cipher=self._cipher,
         )
         self.processor = Processor(self._owner, self.handler, self.connection)
         self.connection.drained = self.processor.wake_calls
@@ -135,9 +151,24 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             patience=self.processor.patience,
         )
         self._watch = Watch(self._silences, time.monotonic())
+        if self._cipher is None:
+            self._greet()
+        else:
+            self._handle(self._shake)
+
+    def _greet(self) -> None:
         self.connection.flush()
         if self._refusal is not None:
             self.end(self._refusal, ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _shake(self) -> bool:
+        """Goes on with the handshake of TLS; returns whether there is HTTP/2 to be read."""
+        assert self._cipher is not None
+        if self._cipher.ready:
+            return True
+        if self._cipher.shake():
+            self._greet()
+        return self._cipher.ready
 
     def _start_h2(self) -> StateMachine:
         h2 = StateMachine(self.h2_config)
@@ -162,6 +193,9 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
         """Says where the next bytes from the socket belong."""
+        return self._place() if self._cipher is None else self._cipher.buffer
+
+    def _place(self) -> memoryview:
         buffer = self._receiver.buffer()
         self._asked = len(buffer)
         return buffer
@@ -171,7 +205,31 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         """Takes bytes from the socket."""
         self._received += nbytes
         if not self._leaving:
-            self._handle(self._receive, nbytes)
+            self._handle(self._receive if self._cipher is None else self._receive_records, nbytes)
+
+    def _receive_records(self, nbytes: int) -> None:
+        assert self._cipher is not None
+        self._cipher.received(nbytes)
+        while not self._shake():
+            nbytes = self.connection.take_given(self._cipher.buffer)
+            if not nbytes:
+                return
+            self._cipher.received(nbytes)
+        self._receive_pending()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes from a loop with a buffer of its own: uvloop, for all but bare protocols."""
+        self.connection.give(data)
+        self.buffer_updated(self.connection.take_given(self.get_buffer(-1)))
+
+    def _receive_pending(self) -> None:
+        nbytes = self.connection.receive_into(self._place())
+        if nbytes:
+            self._receive(nbytes)
+        if self._cipher is not None and self._cipher.ended and not self.connection.is_closing():
+            # As asyncio does at the end of a bare connection.
+            self.connection.transport.close()
 
     def _receive(self, nbytes: int) -> None:
         self._receiver.received(nbytes)
@@ -179,10 +237,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             if not nbytes or self._receiver.behind or not self._wants_more(nbytes):
                 break
             # Without a turn of the loop for each piece.
-            nbytes = self.connection.receive_into(self.get_buffer(-1))
+            nbytes = self.connection.receive_into(self._place())
             self._received += nbytes
             self._receiver.received(nbytes)
-        if self._receiver.behind:
+        if self._receiver.behind or (nbytes and self.connection.pending):
             self._catch_up_later()
         elif self.processor.whole and nbytes:
             self.processor.begin_whole()
@@ -190,7 +248,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._begin_whole_later()
 
     def _wants_more(self, nbytes: int) -> bool:
-        if self._receiver.amid:
+        if self._receiver.amid or self.connection.pending:
             return True
         # The socket had less than it was asked for: that was all.
         more = nbytes == self._asked
@@ -198,24 +256,26 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
 
     def _catch_up_later(self) -> None:
         """Lets others have their turn, whatever a peer sends at once."""
-        if not self.connection.is_closing():
+        if not (self.connection.is_closing() or self._catching_up):
+            self._catching_up = True
             self.connection.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._catch_up)
 
     def _catch_up(self) -> None:
+        self._catching_up = False
         if not (self.connection.is_closing() or self._leaving):
             self._handle(self._go_on)
-        if self.connection.is_closing():
-            return
-        if self._receiver.behind and not self._leaving:
-            asyncio.get_running_loop().call_soon(self._catch_up)
-        else:
+        if not (self.connection.is_closing() or self._catching_up):
             self.connection.transport.resume_reading()
 
     def _go_on(self) -> None:
         self._receiver.go_on()
-        if not self._receiver.behind:
-            self._begin_whole_later()
+        if self._receiver.behind:
+            self._catch_up_later()
+            return
+        self._begin_whole_later()
+        if self.connection.pending:
+            self._receive_pending()
 
     def _begin_whole_later(self) -> None:
         """Has the loop look first at what the peer has sent since, or whether it has gone."""
@@ -226,13 +286,15 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         if not self._receiver.behind:
             self.processor.begin_whole()
 
-    def _handle(self, act: Callable[..., None], *args: int) -> None:
+    def _handle(self, act: Callable[..., object], *args: int) -> None:
         """Does what a peer's bytes ask for, and ends the connection if that may not be."""
         try:
             act(*args)
             self.connection.flush()
         except OffenceError as error:
             self.end(f"the peer broke the protocol: {error}", error.code)
+        except TLSError as error:
+            self._end_tls(error)
         except ProtocolError as error:
             # h2 has said goodbye already.
             self.connection.flush()
@@ -241,6 +303,19 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             # It shall cost this connection, and not more.
             log.exception("closing a connection after an unforeseen error")
             self.processor.close("an unforeseen error; see the log of the process")
+
+    def _end_tls(self, error: TLSError) -> None:
+        self.tls_error = error
+        self.connection.send_records()  # which tell the peer why
+        if self.h2_config.client_side or (self._cipher is not None and self._cipher.ready):
+            self.processor.close(error.details)
+            return
+        name = self.connection.transport.get_extra_info
+        peer = name_peer(name("peername"), name("sockname"))
+        log.warning("%s: no connection was made: %s", peer, error.details)
+        # To close while something of the client's is unread would take from it what it
+        # was told.
+        self.retire(error.details)
 
     # What follows in the same read on the end of the connection is of no interest.
 

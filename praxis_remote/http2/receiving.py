@@ -25,6 +25,8 @@ _DATA, _HEADERS, _SETTINGS, _PUSH_PROMISE, _CONTINUATION = 0x0, 0x1, 0x4, 0x5, 0
 _KINDS = frozenset(range(_DATA, _CONTINUATION + 1))
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
 _ACK = 0x1
+# RFC 8446, section 5.1: how TLS tells a peer that what it has sent is none.
+_ALERT = b"\x15\x03"
 _PLAIN = _END_HEADERS | _PADDED | _PRIORITY
 _STREAM_MASK = 2**31 - 1
 _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -167,11 +169,17 @@ class Receiver:
                 self._feed(self._buffer[self._start : self._start + part])
                 self._start += part
                 self._to_feed -= part
+            elif self._expect_settings and self._is_alert(available):
+                raise OffenceError("it speaks TLS")
             elif available >= _HEAD.size and self._begin_frame(available - _HEAD.size):
                 frames -= 1
             else:
                 break
         self.behind = not frames and self._start < self._end
+
+    def _is_alert(self, available: int) -> bool:
+        # Shorter than the head of a frame.
+        return available >= 2 and self._buffer[self._start : self._start + 2] == _ALERT
 
     def _take_payload(self, size: int) -> None:
         if self._target is not None:

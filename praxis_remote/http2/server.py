@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import time
 import typing
+from collections.abc import Callable
 from functools import cached_property
 
 from h2.errors import ErrorCodes
@@ -31,6 +33,7 @@ from ..framing import MessageReader, Reserve, Segments
 from ..limits import Limits
 from ..memory import Pool
 from .budget import Account, Budget
+from .cipher import Cipher
 from .protocol import Protocol
 from .server_call import ServerCall
 from .streams import CLOSE_TIMEOUT, Owner, Stream
@@ -112,7 +115,9 @@ class _ServerConnection(Owner):
         self._since = time.monotonic()
         self.account = listener.open_account()
         self.called = False
-        self.protocol = Protocol(self, client_side=False, silences=silences)
+        self.protocol = Protocol(
+            self, client_side=False, silences=silences, cipher=listener.make_cipher()
+        )
 
     @cached_property
     def peer(self) -> str:
@@ -162,6 +167,9 @@ class Listener:
         service: What answers them.
         max_message_size: Bytes of a request or response.
         limits: What its peers are granted.
+        admit: Raises `RemoteError` for a call of a path with a credential, whatever the
+            service, that it does not let in.
+        tls: Returns the context for a new connection.
 
     Attributes:
         max_message_size: Bytes of a request or response.
@@ -171,9 +179,17 @@ class Listener:
     """
 
     def __init__(
-        self, service: Service, max_message_size: int, limits: Limits | None = None
+        self,
+        service: Service,
+        max_message_size: int,
+        limits: Limits | None = None,
+        *,
+        admit: Callable[[str, bytes | None], None] | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._service = service
+        self._admit = admit
+        self._tls = tls
         self._limits = limits = limits or Limits()
         self._max_connections = _allowed_by_system(limits.connections)
         self._silences = Silences(
@@ -249,6 +265,10 @@ class Listener:
     def held(self) -> int:
         """How many bytes the messages of these take."""
         return self._budget.used
+
+    def make_cipher(self) -> Cipher | None:
+        """Returns the TLS of a new connection, if there is to be any."""
+        return None if self._tls is None else Cipher(self._tls())
 
     def open_account(self) -> Account:
         """Returns what counts the memory of a new connection's messages."""
@@ -332,6 +352,8 @@ class Listener:
         """Raises `RemoteError` for a call whose message need not be waited for."""
         if self.stopping:
             raise _stopping()
+        if self._admit is not None:
+            self._admit(call.path, call.credential)
         self._service.check(call)
 
     def reader(self, reserve: Reserve) -> MessageReader:

@@ -39,6 +39,7 @@ from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve,
 from ..records import CallRecord
 from ..stepper import Stepper
 from ..timing import SERVER_TIMING, ServerTiming, encode_server_timing
+from ..tokens import HEADER, digest
 from .budget import Account
 from .headers import volatile
 from .streams import Call, Stream
@@ -97,6 +98,7 @@ class _Request(NamedTuple):
     """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
 
     path: str
+    credential: bytes | None
     metadata: Metadata
     timeout: str | None
     encoding: str
@@ -114,7 +116,9 @@ def _read_headers(headers: Headers) -> _Request:
         refusal = "415"
     return _Request(
         path=fields.get(":path", ""),
-        metadata=decode_metadata(headers),
+        credential=digest(fields.get(HEADER, "")),
+        # Its token is none of the policy's business.
+        metadata=tuple(pair for pair in decode_metadata(headers) if pair[0] != HEADER),
         timeout=fields.get("grpc-timeout"),
         encoding=fields.get("grpc-encoding", "identity"),
         refusal=refusal,
@@ -126,7 +130,8 @@ class ServerCall(Call):
 
     Attributes:
         path: ``/package.Service/Method``.
-        metadata: What the caller sent along.
+        credential: What stands for the caller's token.
+        metadata: What the caller sent along, without the token.
         deadline: When the caller gives up, if it said so.
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         connection: On which it came.
@@ -147,6 +152,7 @@ class ServerCall(Call):
         super().__init__()
         request = _read_headers(headers)
         self.path = request.path
+        self.credential = request.credential
         self.metadata = request.metadata
         self.peer = connection.peer
         self.connection = connection

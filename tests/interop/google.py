@@ -66,12 +66,18 @@ def channel_to(where: int | str, **options: Any) -> Iterator[grpc.Channel]:
 
     Args:
         where: A port of this machine, or a target as grpcio writes it.
-        options: grpcio's channel options without their ``grpc.``, and ``compression``.
+        options: grpcio's channel options without their ``grpc.``, ``compression`` and
+            ``credentials``.
     """
     compression = options.pop("compression", None)
+    credentials = options.pop("credentials", None)
     pairs = [(f"grpc.{name}", value) for name, value in options.items()]
     target = where if isinstance(where, str) else f"127.0.0.1:{where}"
-    with grpc.insecure_channel(target, pairs, compression) as channel:
+    with (
+        grpc.insecure_channel(target, pairs, compression)
+        if credentials is None
+        else grpc.secure_channel(target, credentials, pairs, compression)
+    ) as channel:
         yield channel
 
 
@@ -87,14 +93,20 @@ def serving(
         where: A port of this machine, 0 lets the system pick one, or an address as
             grpcio writes it.
         workers: Calls that run at once.
-        options: grpcio's channel options without their ``grpc.``, and ``compression``.
+        options: grpcio's channel options without their ``grpc.``, ``compression`` and
+            ``credentials``.
     """
     compression = options.pop("compression", None)
+    credentials = options.pop("credentials", None)
     pairs = [(f"grpc.{name}", value) for name, value in options.items()]
     with futures.ThreadPoolExecutor(workers) as pool:
         server = grpc.server(pool, options=pairs, compression=compression)
         generated.services.add_PolicyServiceServicer_to_server(servicer, server)
-        bound = server.add_insecure_port(where if isinstance(where, str) else f"127.0.0.1:{where}")
+        target = where if isinstance(where, str) else f"127.0.0.1:{where}"
+        if credentials is None:
+            bound = server.add_insecure_port(target)
+        else:
+            bound = server.add_secure_port(target, credentials)
         server.start()
         try:
             yield server, bound

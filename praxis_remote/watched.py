@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is made of files, and made anew when they change: certificates and tokens are renewed.
+
+Nothing here knows what is in them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+log = logging.getLogger("praxis_remote.files")
+
+T = TypeVar("T")
+
+
+class Watched(Generic[T]):
+    """A value made of files.
+
+    To ask for it costs a look at each file. Files that cannot be used, half written ones
+    for example, are told of once, and leave what was made before.
+
+    Args:
+        paths: The files, which `make` should read by absolute names.
+        make: Makes the value; `OSError` and `ValueError` mean that it cannot be made.
+
+    Raises:
+        OSError: The value cannot be made, as of now.
+        ValueError: The same.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], make: Callable[[], T]) -> None:
+        # Absolute, since the process may go to another folder.
+        self._paths = tuple(Path(path).absolute() for path in paths)
+        self._make = make
+        # A look from another thread must not find the new files and the old value.
+        self._lock = threading.Lock()
+        self._seen = self._look()
+        self._value = make()
+
+    def get(self) -> T:
+        """Returns what the files say now, or last said."""
+        with self._lock:
+            seen = self._look()
+            if seen != self._seen:
+                # What is written after this look is another change.
+                self._seen = seen
+                self._make_anew()
+            return self._value
+
+    def _look(self) -> tuple[object, ...]:
+        return tuple(map(_identify, self._paths))
+
+    def _make_anew(self) -> None:
+        names = ", ".join(map(str, self._paths))
+        try:
+            self._value = self._make()
+        except (OSError, ValueError) as error:
+            log.error("%s; what was read of %s before stays in use", error, names)
+        else:
+            log.info("read again what has changed: %s", names)
+
+
+def _identify(path: Path) -> tuple[int, ...] | None:
+    """Returns what is different once a file has changed, or another one has its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    # A link of Kubernetes' to another folder shows by the number of the file.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
