@@ -19,7 +19,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from .address import DEFAULT_PORT, UnixAddress, check_address
-from .errors import InvalidValueError
+from .errors import HandlerError, InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits
@@ -116,7 +116,7 @@ class PolicyServer:
         self._stop_requested: asyncio.Event | None = None
         self._grace = 0.0
         # Why it stopped by itself.
-        self._failure: BaseException | None = None
+        self._failure: HandlerError | None = None
         self._blocking = True
         self._begun = False
         self._stopping = False
@@ -232,8 +232,7 @@ class PolicyServer:
             self._stop_requested = asyncio.Event()
             if self._stopping:
                 self._stop_requested.set()
-        warm = asyncio.ensure_future(self._service.warm_up())
-        warm.add_done_callback(self._warmed_up)
+        warm = asyncio.ensure_future(self._service.warm_up(self._fail))
         try:
             # So that its turn comes before that of any call.
             await asyncio.sleep(0)
@@ -253,11 +252,10 @@ class PolicyServer:
                 self._loop = None
             self._close()
 
-    def _warmed_up(self, warm: asyncio.Future[None]) -> None:
-        if warm.cancelled() or (error := warm.exception()) is None:
-            return
-        # What is raised need not be told twice.
-        log.error("stopping: %s", error, exc_info=None if self._blocking else error)
+    def _fail(self, error: HandlerError) -> None:
+        """Stops, since the policy cannot be called."""
+        if not self._blocking:
+            log.error("stopping: %s", error.details(), exc_info=error.__cause__)
         self._failure = error
         self.request_stop()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -105,6 +106,7 @@ class PolicyService:
         self._scheduler = scheduler
         # Messages of very many items keep neither the loop nor the policy waiting.
         self._decoder = Scheduler("praxis-remote-decoder")
+        self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
         health, reflection = Health(self.readiness), Reflection()
@@ -245,19 +247,26 @@ class PolicyService:
 
     def close(self) -> None:
         """Ends the threads, after the jobs that they have."""
+        self._closed.set()
         self._scheduler.close()
         self._decoder.close()
 
-    async def warm_up(self) -> None:
+    async def warm_up(self, fail: Callable[[HandlerError], None]) -> None:
         """Has the policy warm up, and asks it what a busy server shall have at hand.
 
-        Raises:
-            HandlerError: It failed to warm up.
+        Args:
+            fail: Called on the policy's thread if that fails; it has the server stop.
         """
 
         def work() -> None:
-            self.readiness.warm_up()
-            self._refresh_model_info()
+            try:
+                self.readiness.warm_up()
+            except HandlerError as error:
+                fail(error)
+                # No call shall run on it: those that wait end with the server.
+                self._closed.wait()
+            else:
+                self._refresh_model_info()
 
         await self._scheduler.run(work)
         self.readiness.warmed_up()
