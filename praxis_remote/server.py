@@ -232,10 +232,9 @@ class PolicyServer:
             self._stop_requested = asyncio.Event()
             if self._stopping:
                 self._stop_requested.set()
+        # Its turn comes before that of any call, since none is accepted yet.
         warm = asyncio.ensure_future(self._service.warm_up(self._fail))
         try:
-            # So that its turn comes before that of any call.
-            await asyncio.sleep(0)
             self._service.readiness.begin()
             await self._listener.start(self._socket)
             log.info("serving on %s", self._address)

@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 from faces import Face
 
-from praxis_remote import PolicyClient, PolicyServer, Stage
+from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer, Stage
 from praxis_remote.errors import DeadlineExceededError, HandlerError, UnavailableError
 from praxis_remote.protocol import PolicyHandler, ReadinessHandler, WarmingHandler
+from praxis_remote.readiness import Readiness
+from praxis_remote.scheduler import Scheduler
+from praxis_remote.stage import Progress
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
 BATCH = [{"observation.state": np.zeros(3, np.float32)}]
@@ -205,6 +208,34 @@ def test_a_policy_is_not_ready_before_it_has_said_so() -> None:
         PolicyClient("127.0.0.1", server.port, timeout=WAIT) as client,
     ):
         assert client.health_check()[0] is False
+
+
+def test_a_policy_is_asked_as_soon_as_it_is_warm() -> None:
+    for mood in (True, False):
+        policy, progress, scheduler = Moody(), Progress(), Scheduler()
+        policy.ready = mood
+        readiness = Readiness(policy, scheduler, progress)
+        readiness.begin()
+        assert progress.stage is Stage.WARMING
+        readiness.warm_up()
+        assert not readiness.ready
+        readiness.warmed_up()
+        assert readiness.ready is mood
+        scheduler.close()
+
+
+def test_a_server_that_is_cancelled_has_drained() -> None:
+    async def main() -> None:
+        server = PolicyServer(RecordingHandler(), port=0)
+        serving = asyncio.ensure_future(server.serve_async())
+        async with AsyncPolicyClient("127.0.0.1", server.port, timeout=WAIT) as client:
+            await client.wait_ready(WAIT)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert server.stage is Stage.DRAINING
+
+    asyncio.run(main())
 
 
 def test_a_policy_that_works_is_not_asked_and_its_last_word_holds(
