@@ -42,7 +42,7 @@ types: $(STAMP) ## Check types strictly
 licenses: $(STAMP) ## Check that every file says its license
 	$(BIN)/pre-commit run check-license-headers --all-files
 
-proto: $(STAMP) ## Compile schema/ into praxis_remote/schema/generated.py
+proto: $(STAMP) ## Compile schema/ into praxis_remote/schema/generated*.py
 	$(BIN)/python tools/compile_proto.py
 
 check-proto: $(STAMP) ## Fail if the committed classes are not what schema/ compiles to

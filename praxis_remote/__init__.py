@@ -16,6 +16,7 @@ from .protocol import PolicyHandler
 from .records import CallObserver, CallRecord
 from .serialization import build_observation
 from .server import PolicyServer
+from .stage import Stage
 from .status import ServerStatus
 from .timing import CallTiming, ServerTiming
 from .tls import ClientTLS, ServerTLS
@@ -40,6 +41,7 @@ __all__ = [
     "ServerStatus",
     "ServerTLS",
     "ServerTiming",
+    "Stage",
     "__version__",
     "build_observation",
     "current_request",

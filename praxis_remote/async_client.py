@@ -378,7 +378,7 @@ class AsyncPolicyClient:
                 )
                 if ready:
                     return info
-                last = "the server says that it is not ready"
+                last = f"the server says that it is not ready: {info}".removesuffix(": ")
             except UnavailableError as error:
                 last = error.details()
             except DeadlineExceededError as error:

@@ -5,14 +5,14 @@
 """gRPC's length-prefixed messages, without I/O: segments to chunks, chunks to a message.
 
 A unary call has one message each way: a compressed flag, four bytes of length,
-and that many bytes.
+and that many bytes. A streaming call has any number of them.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from .errors import (
@@ -214,3 +214,59 @@ class MessageReader:
         if not inflate.eof:
             raise DecodeError(f"the {self._what} is cut off within its {encoding} data")
         return message
+
+
+class MessageSplitter:
+    """Takes apart what arrives on a stream of small messages.
+
+    Args:
+        limit: Bytes of a message, checked before they are taken.
+        what: Each of them, for errors, such as ``"request"``.
+        encoding: What compressed messages are compressed with.
+    """
+
+    def __init__(self, limit: int, what: str, encoding: str = "identity") -> None:
+        self._limit = limit
+        self._what = what
+        self._encoding = encoding
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
+        """Takes the next chunk, and yields the messages that are whole with it.
+
+        Raises:
+            RemoteError: As `MessageReader` does.
+        """
+        self._buffer += data
+        start = 0
+        while (end := self._end_of_message(start)) <= len(self._buffer):
+            yield self._read(start, end)
+            start = end
+        del self._buffer[:start]
+
+    def _end_of_message(self, start: int) -> int:
+        if len(self._buffer) < start + _PREFIX.size:
+            return start + _PREFIX.size
+        _, size = _PREFIX.unpack_from(self._buffer, start)
+        if size > self._limit:
+            raise MessageTooLargeError(self._what, size, self._limit)
+        return start + _PREFIX.size + int(size)
+
+    def _read(self, start: int, end: int) -> bytes:
+        reader = MessageReader(self._limit, self._what)
+        reader.feed(bytes(self._buffer[start:end]))
+        return bytes(reader.end(self._encoding) or b"")
+
+    @property
+    def amid(self) -> bool:
+        """Whether the rest of a message is still to come."""
+        return bool(self._buffer)
+
+    def end(self) -> None:
+        """Takes the news that nothing more comes.
+
+        Raises:
+            DecodeError: That is in the midst of a message.
+        """
+        if self._buffer:
+            raise DecodeError(f"the stream ended within a {self._what}")

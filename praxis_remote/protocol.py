@@ -17,7 +17,8 @@ class PolicyHandler(Protocol):
 
     The server calls one method at a time, always from the same thread. The types are
     those that really come; a policy may declare wider ones, such as
-    ``Sequence[Mapping[str, Any]]``.
+    ``Sequence[Mapping[str, Any]]``. It may have the methods of `WarmingHandler` and
+    `ReadinessHandler` as well.
     """
 
     def predict_action(
@@ -59,4 +60,39 @@ class PolicyHandler(Protocol):
 
     def model_info(self) -> str:
         """Returns a line about the policy, for people to read."""
+        ...
+
+
+@runtime_checkable
+class WarmingHandler(PolicyHandler, Protocol):
+    """A policy that has something to do before its first call. Optional.
+
+    The server calls `warmup` once, on the policy's thread, when it listens already.
+    Calls that come meanwhile wait for it, as long as their deadlines allow, and health
+    checks say that the server is not ready.
+    """
+
+    def warmup(self) -> None:
+        """Does what would make the first call slow: compiling, loading, a first run.
+
+        Raises:
+            Exception: The server logs it and stops.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadinessHandler(PolicyHandler, Protocol):
+    """A policy that says itself whether it is ready. Optional.
+
+    For load balancers and people; calls are answered all the same.
+    """
+
+    def is_ready(self) -> bool:
+        """Returns whether calls shall be sent here.
+
+        Asked on the policy's thread after `WarmingHandler.warmup`, when somebody asks for
+        its health and it has nothing else to do, and again each second while somebody
+        watches. One that raises is not ready.
+        """
         ...

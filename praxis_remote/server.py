@@ -19,7 +19,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from .address import DEFAULT_PORT, UnixAddress, check_address
-from .errors import InvalidValueError
+from .errors import HandlerError, InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits
@@ -31,6 +31,7 @@ from .records import CallObserver, CallRecord
 from .scheduler import Scheduler
 from .service import PolicyService
 from .shift import Shift
+from .stage import Progress, Stage
 from .status import ServerStatus
 from .tls import ServerContexts, ServerTLSLike
 from .tokens import Tokens, TokensLike
@@ -40,6 +41,7 @@ __all__ = ["PolicyServer"]
 log = logging.getLogger("praxis_remote.server")
 
 _METHODS = ("predict_action", "reset", "model_info")
+_OPTIONAL_METHODS = ("warmup", "is_ready")
 
 
 class PolicyServer:
@@ -49,7 +51,8 @@ class PolicyServer:
     answered from `serve` on, and those that came before wait for it.
 
     The policy's methods are called one at a time, always from the same thread, first
-    come first served. Health checks and new connections are answered meanwhile.
+    come first served. Health checks and new connections are answered meanwhile. A policy
+    with a method ``warmup`` runs it before all calls; see `WarmingHandler`.
 
     Args:
         handler: The policy: an object with the methods of `PolicyHandler`.
@@ -119,12 +122,16 @@ class PolicyServer:
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
         limits = limits or Limits()
+        self._progress = Progress()
+        self._service = PolicyService(
+            handler, self._scheduler, limits.items, observers, self._progress
+        )
         self._made = time.monotonic()
-        self._service = PolicyService(handler, self._scheduler, limits.items, observers)
         self._listener = Listener(
             self._service,
             max_message_size,
             limits,
+            streams=self._service.streams,
             admit=None if gate is None else gate.check,
             tls=None if contexts is None else contexts.get,
         )
@@ -134,6 +141,9 @@ class PolicyServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_requested: asyncio.Event | None = None
         self._grace = 0.0
+        # Why it stopped by itself.
+        self._failure: HandlerError | None = None
+        self._blocking = True
         self._begun = False
         self._stopping = False
         # A future's condition is reentrant, so that a signal handler may stop the
@@ -154,6 +164,11 @@ class PolicyServer:
     def address(self) -> str:
         """Where the server listens, as ``host:port`` or ``unix:path``."""
         return str(self._address)
+
+    @property
+    def stage(self) -> Stage:
+        """How far the server has come. May be asked in any thread."""
+        return self._progress.stage
 
     def status(self) -> ServerStatus:
         """Returns what the server does at the moment. May be called in any thread."""
@@ -184,9 +199,12 @@ class PolicyServer:
                 once; the server runs on a thread of its own.
 
         Raises:
-            RuntimeError: It was started or stopped before.
+            RuntimeError: It was started or stopped before, or the policy's ``warmup``
+                failed (`HandlerError`), which stops it. Where that is not waited for, it
+                is logged.
         """
         self._begin()
+        self._blocking = block
         ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         thread = threading.Thread(
             target=self._run, args=[ready], name="praxis-remote-server", daemon=True
@@ -200,15 +218,22 @@ class PolicyServer:
         except BaseException:
             self.stop()
             raise
+        self._raise_failure()
 
     async def serve_async(self) -> None:
         """Answers calls on the running event loop, until stopped or cancelled.
 
         Raises:
-            RuntimeError: The server was started or stopped before.
+            RuntimeError: The server was started or stopped before, or the policy's
+                ``warmup`` failed (`HandlerError`).
         """
         self._begin()
         await self._main(concurrent.futures.Future())
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _begin(self) -> None:
         with self._lock:
@@ -233,21 +258,31 @@ class PolicyServer:
             self._stop_requested = asyncio.Event()
             if self._stopping:
                 self._stop_requested.set()
+        # Its turn comes before that of any call, since none is accepted yet.
+        warm = asyncio.ensure_future(self._service.warm_up(self._fail))
         try:
+            self._service.readiness.begin()
             await self._listener.start(self._socket)
-            warm = asyncio.ensure_future(self._service.warm_model_info())
             log.info("serving on %s", self._address)
             ready.set_result(None)
             await self._stop_requested.wait()
             await self._listener.stop(self._grace)
-            warm.cancel()
         except asyncio.CancelledError:
+            self._progress.enter(Stage.DRAINING)
             await self._listener.stop(0)
             raise
         finally:
+            warm.cancel()
             with self._lock:
                 self._loop = None
             self._close()
+
+    def _fail(self, error: HandlerError) -> None:
+        """Stops, since the policy cannot be called."""
+        if not self._blocking:
+            log.error("stopping: %s", error.details(), exc_info=error.__cause__)
+        self._failure = error
+        self.request_stop()
 
     # ------------------------------------------------------------ stop
 
@@ -271,6 +306,7 @@ class PolicyServer:
                 self._begun = True
                 self._close()
             self._stopping = True
+            self._progress.enter(Stage.DRAINING)
             self._listener.refuse_calls()
             self._grace = max(0.0, float(grace))
             if self._loop is not None and self._stop_requested is not None:
@@ -328,6 +364,20 @@ def check_handler(handler: object) -> None:
         )
     for name, arguments in (("predict_action", ([],)), ("reset", ()), ("model_info", ())):
         _check_method(handler, name, arguments)
+    for name in _OPTIONAL_METHODS:
+        _check_optional(handler, name)
+
+
+def _check_optional(handler: object, name: str) -> None:
+    method = getattr(handler, name, None)
+    if method is None:
+        return
+    if not callable(method):
+        raise TypeError(
+            f"handler: {type(handler).__name__}.{name} is a {type(method).__name__}; the server "
+            f"calls it: make it a method without arguments, or give it another name"
+        )
+    _check_method(handler, name, ())
 
 
 def _check_method(handler: object, name: str, arguments: tuple[object, ...]) -> None:

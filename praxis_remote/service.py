@@ -2,19 +2,24 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""The three rpcs: a request message in, the policy on its thread, a response message out."""
+"""The rpcs: a request message in, the policy on its thread, a response message out.
+
+What is asked about the server itself is answered by `health` and `reflection`.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import betterproto
 import numpy as np
 
 from . import codec, wire
-from .calls import HEALTH_CHECK, PREDICT, RESET
+from .calls import HEALTH_CHECK, PREDICT, RESET, Deadline
 from .context import CurrentRequest, RequestContext
 from .errors import (
     HandlerError,
@@ -23,12 +28,17 @@ from .errors import (
     UnimplementedError,
 )
 from .framing import Segments
+from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
 from .limits import Limits
 from .protocol import PolicyHandler
+from .readiness import Readiness
 from .records import CallObserver, Recorder
+from .reflection import REFLECTION, Reflection
 from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
+from .schema.generated_health import HealthCheckRequest, HealthListRequest
+from .stage import Progress, Stage
 
 log = logging.getLogger("praxis_remote.server")
 
@@ -73,9 +83,12 @@ class PolicyService:
         scheduler: The thread on which it runs.
         max_items: Of a request; see `Limits`.
         observers: Who is told of each call that has ended.
+        progress: How far the server is.
 
     Attributes:
         recorder: What became of the calls.
+        readiness: Whether calls shall be sent.
+        streams: The paths of methods with many messages.
     """
 
     def __init__(
@@ -84,20 +97,34 @@ class PolicyService:
         scheduler: Scheduler,
         max_items: int = Limits.items,
         observers: Sequence[CallObserver] = (),
+        progress: Progress | None = None,
     ) -> None:
         self.recorder = Recorder(observers)
+        self.readiness = Readiness(handler, scheduler, progress or Progress(Stage.SERVING))
         self._handler = handler
         self._max_items = max_items
         self._scheduler = scheduler
         # Messages of very many items keep neither the loop nor the policy waiting.
         self._decoder = Scheduler("praxis-remote-decoder")
+        self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
-        self._routes: dict[str, Callable[[ServerCall], Awaitable[Segments]]] = {
+        health, reflection = Health(self.readiness), Reflection()
+        streams: dict[str, Callable[[Any], Awaitable[Segments]]] = {
+            WATCH: health.watch,
+            **dict.fromkeys(REFLECTION, reflection.talk),
+        }
+        self.streams = tuple(streams)
+        self._routes: dict[str, Callable[[Any], Awaitable[Segments]]] = {
             PREDICT.path: self._predict,
             RESET.path: self._reset,
             HEALTH_CHECK.path: self._health_check,
+            CHECK: self._reading(HealthCheckRequest, health.check),
+            LIST: self._reading(HealthListRequest, health.list),
+            **streams,
         }
+        # Those that wait for the policy's thread.
+        self._queued = (PREDICT.path, RESET.path)
 
     def check(self, call: ServerCall) -> None:
         """Looks at a call whose message has not come yet.
@@ -110,7 +137,7 @@ class PolicyService:
             raise UnimplementedError(
                 f"no method {call.path!r}; this server has {', '.join(self._routes)}"
             )
-        if call.path != HEALTH_CHECK.path:
+        if call.path in self._queued:
             # Before its message takes time and memory; it is looked at again after that.
             self._scheduler.check_room()
 
@@ -190,23 +217,59 @@ class PolicyService:
 
     async def _health_check(self, call: ServerCall) -> Segments:
         await self._read(Empty, await self._inflate(call) if call.compressed else call.message())
-        # While the policy works, its last word has to do.
-        if self._scheduler.idle or self._model_info is None:
-            call.ran = True
-            await self._scheduler.run(self._refresh_model_info, call.deadline)
+        readiness = self.readiness
+        if readiness.stage is Stage.SERVING:
+            # While the policy works, its last word has to do.
+            if self._scheduler.idle or self._model_info is None:
+                call.ran = True
+                await self._scheduler.run(self._refresh_model_info, call.deadline)
+            await readiness.ask(call.deadline)
+        if not readiness.ready:
+            return [wire.write_message(HealthResponse(model_info=readiness.why_not))]
         info = self._model_info
         if isinstance(info, HandlerError):
             raise HandlerError(info.details())
         return [wire.write_message(HealthResponse(ready=True, model_info=info or ""))]
 
+    def _reading(
+        self,
+        cls: type[wire.M],
+        answer: Callable[[wire.M, Deadline | None], Awaitable[betterproto.Message]],
+    ) -> Callable[[ServerCall], Awaitable[Segments]]:
+        """Returns what answers a call with a message for a message."""
+
+        async def respond(call: ServerCall) -> Segments:
+            message = await self._inflate(call) if call.compressed else call.message()
+            response = await answer(await self._read(cls, message), call.deadline)
+            return [wire.write_message(response)]
+
+        return respond
+
     def close(self) -> None:
         """Ends the threads, after the jobs that they have."""
+        self._closed.set()
         self._scheduler.close()
         self._decoder.close()
 
-    async def warm_model_info(self) -> None:
-        """Asks for `model_info` once, so that a busy server has it at hand."""
-        await self._scheduler.run(self._refresh_model_info)
+    async def warm_up(self, fail: Callable[[HandlerError], None]) -> None:
+        """Has the policy warm up, and asks it what a busy server shall have at hand.
+
+        Args:
+            fail: Called on the policy's thread if that fails; it has the server stop.
+        """
+
+        def work() -> None:
+            try:
+                self.readiness.warm_up()
+            except HandlerError as error:
+                fail(error)
+                # No call shall run on it: those that wait end with the server.
+                self._closed.wait()
+            else:
+                self._refresh_model_info()
+
+        await self._scheduler.run(work)
+        self.readiness.warmed_up()
 
     def _refresh_model_info(self) -> None:
         try:

@@ -324,3 +324,55 @@ def test_the_current_folder_is_importable(
     said = fails(capsys, 1, "serve", "only_here:y", "--port", "0")
     monkeypatch.delitem(sys.modules, "only_here")
     assert f"the module only_here ({tmp_path / 'only_here.py'}) has no y" in said
+
+
+# ---------------------------------------------------------------- warming up
+
+
+WARMING = """
+import threading
+
+class Policy:
+    def predict_action(self, observations, *, policy_kwargs=None): ...
+    def reset(self): ...
+    def model_info(self): return "warm"
+    def is_ready(self): return READY
+    def warmup(self): WARMUP
+"""
+
+
+def warming(folder: Path, warmup: str, ready: bool = True) -> str:
+    text = WARMING.replace("WARMUP", warmup).replace("READY", repr(ready))
+    (folder / "warming.py").write_text(text)
+    return "warming:Policy"
+
+
+def test_a_warmup_that_fails_exits_1_with_one_line(start: Start, tmp_path: Path) -> None:
+    process = start("serve", warming(tmp_path, "1 / 0"), "--port", "0", "--log-level", "error")
+    assert process.end() == 1
+    assert process.err.all == [
+        f"{ERROR}the policy's warmup() failed: ZeroDivisionError: division by zero; "
+        "for its traceback add --log-level debug"
+    ]
+
+
+def test_health_tells_the_stage_of_a_policy_that_warms_up(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start("serve", warming(tmp_path, "threading.Event().wait()"), "--port", "0")
+    with process.client() as client:
+        address = client.address
+    said = fails(capsys, 1, "health", address)
+    assert said.startswith(f"{address} is not ready: warming: ")
+    said = fails(capsys, 1, "health", address, "--wait", "0.2")
+    assert "last: the server says that it is not ready: warming: " in said
+
+
+def test_health_prints_the_stage_of_a_policy_that_serves(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start("serve", warming(tmp_path, "pass"), "--port", "0")
+    with process.client() as client:
+        address = client.address
+    assert cli.main(["health", address, "--wait", str(TIMEOUT)]) == 0
+    assert capsys.readouterr() == ("warm\n", "serving\n")

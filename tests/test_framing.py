@@ -19,7 +19,7 @@ from praxis_remote.errors import (
     MessageTooLargeError,
     UnimplementedError,
 )
-from praxis_remote.framing import MessageReader, MessageWriter
+from praxis_remote.framing import MessageReader, MessageSplitter, MessageWriter
 
 
 def framed(message: bytes, flag: int = 0) -> bytes:
@@ -166,3 +166,48 @@ def test_a_compressed_flag_without_an_encoding_is_an_error() -> None:
 def test_a_flag_that_grpc_does_not_know_is_an_error() -> None:
     with pytest.raises(DecodeError, match="flag 2"):
         read(framed(b"x", 2))
+
+
+# ---------------------------------------------------------------- streams of messages
+
+MESSAGES = [b"", b"a", b"", b"bc" * 50, b"d"]
+STREAM = b"".join(map(framed, MESSAGES))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 7, 104, len(STREAM)])
+def test_messages_of_a_stream_are_split_however_they_come(size: int) -> None:
+    splitter = MessageSplitter(100, "request")
+    found: list[bytes] = []
+    for start in range(0, len(STREAM), size):
+        found += splitter.feed(STREAM[start : start + size])
+    assert found == MESSAGES
+    assert not splitter.amid
+    splitter.end()
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 6, 104])
+def test_a_stream_that_ends_within_a_message_is_an_error(cut: int) -> None:
+    splitter = MessageSplitter(100, "request")
+    assert list(splitter.feed(STREAM + STREAM[16 : 16 + cut])) == MESSAGES
+    assert splitter.amid
+    with pytest.raises(DecodeError, match="ended within a request"):
+        splitter.end()
+
+
+def test_a_message_of_a_stream_over_the_limit_is_refused_before_it_is_taken() -> None:
+    splitter = MessageSplitter(100, "request")
+    with pytest.raises(MessageTooLargeError, match="request of 101 bytes"):
+        list(splitter.feed(struct.pack(">BI", 0, 101)))
+
+
+def test_messages_of_a_stream_are_decompressed_each_within_the_limit() -> None:
+    splitter = MessageSplitter(100, "request", "gzip")
+    small, bomb = gzip.compress(b"x" * 100), gzip.compress(b"x" * 101)
+    assert list(splitter.feed(framed(small, 1) + STREAM[:5])) == [b"x" * 100, b""]
+    with pytest.raises(MessageTooLargeError, match="decompressed request"):
+        list(splitter.feed(framed(bomb, 1)))
+
+
+def test_a_flag_that_means_nothing_is_an_error_on_a_stream_as_well() -> None:
+    with pytest.raises(DecodeError, match="compressed flag 2"):
+        list(MessageSplitter(100, "request").feed(b"\2\0\0\0\0"))

@@ -180,7 +180,8 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("schema", "tools"):
         shutil.copytree(ROOT / folder, copy / folder)
     (copy / "praxis_remote" / "schema").mkdir(parents=True)
-    shutil.copy(ROOT / "praxis_remote" / "schema" / "generated.py", copy / "praxis_remote/schema")
+    for module in (ROOT / "praxis_remote" / "schema").glob("generated*.py"):
+        shutil.copy(module, copy / "praxis_remote" / "schema")
     return copy
 
 

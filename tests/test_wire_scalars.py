@@ -32,6 +32,7 @@ def test_every_bit_of_a_float_survives() -> None:
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     betterproto.TYPE_BOOL: st.booleans(),
     betterproto.TYPE_INT64: int64s,
+    betterproto.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
     betterproto.TYPE_ENUM: st.integers(-(2**31), 2**31 - 1),
     betterproto.TYPE_DOUBLE: floats,
     betterproto.TYPE_STRING: keys,
@@ -70,6 +71,7 @@ def test_the_default_is_what_an_absent_field_holds(kind: str) -> None:
         (betterproto.TYPE_BOOL, "yes", UnsupportedTypeError, "str where a bool is needed"),
         (betterproto.TYPE_INT64, 1.0, UnsupportedTypeError, "float where an int is needed"),
         (betterproto.TYPE_INT64, 2**63, InvalidValueError, f"{2**63} is beyond int64"),
+        (betterproto.TYPE_INT32, 2**31, InvalidValueError, f"{2**31} is beyond int32"),
         (betterproto.TYPE_ENUM, 2**31, InvalidValueError, f"{2**31} is beyond int32"),
         (betterproto.TYPE_DOUBLE, "1", UnsupportedTypeError, "str where a float is needed"),
         (betterproto.TYPE_DOUBLE, 10**400, InvalidValueError, f"{10**400} is beyond a double"),

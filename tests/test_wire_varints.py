@@ -102,3 +102,10 @@ def test_a_field_number_beyond_the_formats_is_refused() -> None:
     with pytest.raises(Malformed, match="field number 536870912") as caught:
         read_tag(b"a" + varint(2**32), 1, 6)
     assert caught.value.offset == 1
+
+
+def test_packed_numbers_of_fewer_bits_are_cut_to_them() -> None:
+    numbers = [1, 2**31, 2**32 + 5, 2**64 - 1]
+    packed = b"".join(map(write_varint, numbers))
+    assert read_packed(packed, 0, len(packed), 32) == [1, -(2**31), 5, -1]
+    assert read_packed(packed, 0, len(packed)) == [1, 2**31, 2**32 + 5, -1]

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..client import PolicyClient
 from ..framing import DEFAULT_MAX_MESSAGE_SIZE
+from ..stage import Stage
 from . import words
 from .actions import FORMATS, write_npy
 from .errors import CommandError
@@ -102,6 +103,7 @@ def _health(arguments: argparse.Namespace) -> int:
     if not ready:
         raise CommandError(f"{client.address} is not ready: {info or 'it does not say why'}")
     say(info)
+    sys.stderr.write(f"{Stage.SERVING.value}\n")
     return 0
 
 

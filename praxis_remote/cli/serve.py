@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
-from ..errors import InvalidValueError
+from ..errors import HandlerError, InvalidValueError
 from ..limits import DEFAULT_MAX_PENDING, Limits
 from ..listening import bind, check_socket_mode
 from ..protocol import PolicyHandler
@@ -58,7 +58,9 @@ Serve a policy: an object with the methods predict_action, reset and model_info.
 TARGET is MODULE:NAME, both with dots if need be. NAME is a class or a function, which
 is called with the --kwarg arguments, or an object that is a policy already. It is
 imported from the current folder or from what is installed. The policy is imported,
-made and called on one and the same thread, as GPU and renderer contexts need it.
+made and called on one and the same thread, as GPU and renderer contexts need it. If it
+has a method warmup, that is run before all calls, which wait for it; if it has a method
+is_ready, health checks ask it.
 
 The one line on stdout is "serving CLASS on HOST:PORT", or "on unix:PATH"; from then
 on clients can connect. Everything else is logged to stderr.
@@ -82,7 +84,8 @@ stopping:
 
 exit codes:
   0    stopped by a signal while serving
-  1    the policy cannot be loaded or the address not be used; one line on stderr says why
+  1    the policy cannot be loaded, its warmup fails, or the address cannot be used; one
+       line on stderr says why
   2    the command line is wrong
 """
 
@@ -134,7 +137,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     scheduler = Scheduler()
     with killed_by_signals():
         server, name = _make_server(arguments, kwargs, limits, scheduler)
-    asyncio.run(_serve_until_signalled(server, name, arguments.grace))
+    try:
+        asyncio.run(_serve_until_signalled(server, name, arguments.grace))
+    except HandlerError as error:
+        log.debug("the traceback", exc_info=error.__cause__)
+        raise CommandError(f"{error.details()}; for its traceback add --log-level debug") from error
     if not scheduler.idle:
         log.warning("leaving although the policy still works on a call that was given up")
         leave()
@@ -235,6 +242,9 @@ async def _serve_until_signalled(server: PolicyServer, name: str, grace: float) 
     serving = asyncio.create_task(asyncio.to_thread(server.serve))
     say(f"serving {name} on {server.address}")
     await _first_of(serving, stop)
+    if serving.done():
+        await serving
+        return
     server.request_stop(grace=grace)
     log.info("stopping: no new calls are taken, running ones get %g s", grace)
     await asyncio.wait({serving}, timeout=_TOGETHER)

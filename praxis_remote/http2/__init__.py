@@ -2,7 +2,7 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""Unary gRPC calls over HTTP/2, for both ends.
+"""gRPC calls over HTTP/2: unary ones for both ends, streaming ones for the server.
 
 The only package that touches h2 and grpclib's protocol layer. What goes in and out
 are headers as text and messages as buffers; what they mean is decided elsewhere.
@@ -16,7 +16,16 @@ connection settles the call, so that nothing is cancelled but by its caller.
 from .client import ClientConnection, Response
 from .server import Listener
 from .server_call import ServerCall
+from .server_stream import StreamCall
 from .streams import NotTakenError
 from .watch import Silences
 
-__all__ = ["ClientConnection", "Listener", "NotTakenError", "Response", "ServerCall", "Silences"]
+__all__ = [
+    "ClientConnection",
+    "Listener",
+    "NotTakenError",
+    "Response",
+    "ServerCall",
+    "Silences",
+    "StreamCall",
+]

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 
 from h2.errors import ErrorCodes
@@ -35,7 +35,8 @@ from ..memory import Pool
 from .budget import Account, Budget
 from .cipher import Cipher
 from .protocol import Protocol
-from .server_call import ServerCall
+from .server_call import ServerCall, read_headers
+from .server_stream import StreamCall
 from .streams import CLOSE_TIMEOUT, Owner, Stream
 from .watch import Silences
 
@@ -107,6 +108,7 @@ class _ServerConnection(Owner):
         protocol: What speaks HTTP/2 on it.
         account: What its messages take.
         called: Whether a call of it has ended.
+        streaming: Calls of many messages that run on it.
     """
 
     def __init__(self, listener: Listener, silences: Silences) -> None:
@@ -115,6 +117,7 @@ class _ServerConnection(Owner):
         self._since = time.monotonic()
         self.account = listener.open_account()
         self.called = False
+        self.streaming = 0
         self.protocol = Protocol(
             self, client_side=False, silences=silences, cipher=listener.make_cipher()
         )
@@ -127,8 +130,19 @@ class _ServerConnection(Owner):
 
     @property
     def idle(self) -> bool:
-        """Whether it carries no call and is not about to end."""
-        return self.protocol.made and not (self.protocol.ending or self.protocol.processor.streams)
+        """Whether it carries no call, but for those that rest, and is not about to end."""
+        protocol = self.protocol
+        return protocol.made and not protocol.ending and all(call.resting for call in self.calls())
+
+    def calls(self) -> list[ServerCall]:
+        """Returns the calls that are running."""
+        return typing.cast("list[ServerCall]", self.protocol.processor.calls())
+
+    def give_place(self, reason: str) -> None:
+        """Ends the connection, which is idle, for the sake of another one."""
+        for call in self.calls():
+            call.end_with(UnavailableError(reason))
+        self.protocol.retire(reason)
 
     @override
     def accept(self, stream: Stream, headers: Headers) -> None:
@@ -136,7 +150,9 @@ class _ServerConnection(Owner):
             # It was told so already, or will be.
             stream.reset_if_open(ErrorCodes.REFUSED_STREAM)
             return
-        call = ServerCall(stream, headers, self, self._listener)
+        request = read_headers(headers)
+        kind = self._listener.kinds.get(request.path, ServerCall)
+        call = kind(stream, request, self, self._listener)
         stream.processor.register(stream, call)
         self._listener.begin(call)
 
@@ -167,11 +183,13 @@ class Listener:
         service: What answers them.
         max_message_size: Bytes of a request or response.
         limits: What its peers are granted.
+        streams: The paths of methods with many messages, whose calls are `StreamCall`.
         admit: Raises `RemoteError` for a call of a path with a credential, whatever the
             service, that it does not let in.
         tls: Returns the context for a new connection.
 
     Attributes:
+        kinds: What a call is made of, by its path; `ServerCall` where there is nothing.
         max_message_size: Bytes of a request or response.
         memory: Where large requests arrive.
         connections: Those that are open; the one that was used last is last.
@@ -184,9 +202,11 @@ class Listener:
         max_message_size: int,
         limits: Limits | None = None,
         *,
+        streams: Collection[str] = (),
         admit: Callable[[str, bytes | None], None] | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
+        self.kinds: dict[str, type[ServerCall]] = dict.fromkeys(streams, StreamCall)
         self._service = service
         self._admit = admit
         self._tls = tls
@@ -234,7 +254,7 @@ class Listener:
         # First who has never called: floods are made of them.
         idlest = next((other for other in idle if not other.called), idle[0] if idle else None)
         if idlest is not None:
-            idlest.protocol.retire("idle for longest, when another client came")
+            idlest.give_place("idle for longest, when another client came")
             return
         text = f"all {self._max_connections} connections are in use; try again later"
         log.warning("refusing a connection: %s", text)
@@ -305,6 +325,10 @@ class Listener:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         self.refuse_calls()
+        for call in list(self._running):
+            if isinstance(call, StreamCall):
+                # Their last words leave in the turns below, before the goodbye.
+                call.drain()
         if self._server is not None:
             # What is accepted already gets its transport in the next turn, and its protocol
             # in the one after. Once the server is closed, asyncio would leak it instead.

@@ -46,7 +46,7 @@ from .streams import Call, Stream
 
 log = logging.getLogger("praxis_remote.http2")
 
-_RESPONSE_HEADERS: Headers = (
+RESPONSE_HEADERS: Headers = (
     (":status", "200"),
     ("content-type", CONTENT_TYPE),
     ("grpc-accept-encoding", ACCEPTED_ENCODINGS),
@@ -65,6 +65,7 @@ class Caller(Protocol):
     """The connection on which a call came."""
 
     called: bool
+    streaming: int
 
     @property
     def peer(self) -> str:
@@ -94,7 +95,7 @@ class Answerer(Protocol):
         """Takes the news that a call has ended."""
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
 
     path: str
@@ -106,7 +107,8 @@ class _Request(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _read_headers(headers: Headers) -> _Request:
+def read_headers(headers: Headers) -> Request:
+    """Returns what the headers of a request say."""
     fields = dict(headers)
     content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
     refusal = None
@@ -114,7 +116,7 @@ def _read_headers(headers: Headers) -> _Request:
         refusal = "405"
     elif content_type not in (CONTENT_TYPE, CONTENT_TYPE + "+proto"):
         refusal = "415"
-    return _Request(
+    return Request(
         path=fields.get(":path", ""),
         credential=digest(fields.get(HEADER, "")),
         # Its token is none of the policy's business.
@@ -145,12 +147,13 @@ class ServerCall(Call):
     """
 
     deadline: Deadline | None = None
+    # Whether it waits for news, and for nobody to send or take anything.
+    resting = False
 
     def __init__(
-        self, stream: Stream, headers: Headers, connection: Caller, listener: Answerer
+        self, stream: Stream, request: Request, connection: Caller, listener: Answerer
     ) -> None:
         super().__init__()
-        request = _read_headers(headers)
         self.path = request.path
         self.credential = request.credential
         self.metadata = request.metadata
@@ -362,7 +365,7 @@ class ServerCall(Call):
             log.warning("%s: %s: %s", self.peer, self.path, error.details())
             raise
         self.hold(writer.remaining)
-        self._stream.queue_headers(_RESPONSE_HEADERS)
+        self._stream.queue_headers(RESPONSE_HEADERS)
         self._writer, self._since = writer, time.monotonic()
         await self._stream.send_message(writer, (*_OK_TRAILERS, self._tell_timing()))
         self.code, self.response_bytes = self.code or StatusCode.OK, writer.size
@@ -383,7 +386,7 @@ class ServerCall(Call):
         # Not where it would be sent again in vain.
         never_ran = not (self.ran or isinstance(error, MessageTooLargeError))
         status = encode_status(error.code(), error.details(), never_ran=never_ran)
-        self.send_headers((*_RESPONSE_HEADERS, *status, self._tell_timing()))
+        self.send_headers((*RESPONSE_HEADERS, *status, self._tell_timing()))
 
     def send_headers(self, headers: Headers) -> None:
         """Sends headers that are all of the response."""

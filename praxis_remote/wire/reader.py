@@ -148,7 +148,8 @@ class _Reader:
         start, stop = read_size(self._buffer, position, self._top.end)
         values = self._top.attributes[item.name]
         before = len(values)
-        values.extend(read_packed(self._buffer, start, stop))
+        bits = 64 if item.scalar is None else item.scalar.bits
+        values.extend(read_packed(self._buffer, start, stop, bits))
         self._count(len(values) - before)
         return stop
 

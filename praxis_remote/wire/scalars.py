@@ -134,22 +134,24 @@ def _write_bytes(value: object) -> bytes:
 
 
 class Scalar(NamedTuple):
-    """How one type of field is read and written."""
+    """How one type of field is read and written; `bits` are those of an integer."""
 
     wire_type: int
     default: object
     read: Callable[[Buffer, int, int], tuple[Any, int]]
     write: Callable[[object], bytes]
+    bits: int = 64
 
 
 SCALARS: dict[str, Scalar] = {
     betterproto.TYPE_BOOL: Scalar(VARINT, False, _read_bool, _write_bool),
     betterproto.TYPE_INT64: Scalar(VARINT, 0, _read_int64, _write_int64),
-    betterproto.TYPE_ENUM: Scalar(VARINT, 0, _read_int32, _write_int32),
+    betterproto.TYPE_INT32: Scalar(VARINT, 0, _read_int32, _write_int32, 32),
+    betterproto.TYPE_ENUM: Scalar(VARINT, 0, _read_int32, _write_int32, 32),
     betterproto.TYPE_DOUBLE: Scalar(FIXED64, 0.0, _read_double, _write_double),
     betterproto.TYPE_STRING: Scalar(LENGTH, "", _read_string, _write_string),
     betterproto.TYPE_BYTES: Scalar(LENGTH, b"", _read_bytes, _write_bytes),
 }
-"""The types that the schema has. A schema with another one is refused, by name."""
+"""The types that the schemas have. A schema with another one is refused, by name."""
 
-PACKED = frozenset({betterproto.TYPE_INT64})
+PACKED = frozenset({betterproto.TYPE_INT32, betterproto.TYPE_INT64})

@@ -67,8 +67,8 @@ def read_size(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
     return start, start + size
 
 
-def read_packed(buffer: Buffer, start: int, stop: int) -> list[int]:
-    """Returns varints that stand side by side as int64.
+def read_packed(buffer: Buffer, start: int, stop: int, bits: int = 64) -> list[int]:
+    """Returns varints that stand side by side, as int64 or of fewer bits.
 
     Raises:
         Malformed: The last one is cut off.
@@ -82,7 +82,7 @@ def read_packed(buffer: Buffer, start: int, stop: int) -> list[int]:
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
-            numbers.append(signed(number))
+            numbers.append(signed(number, bits))
             number = shift = 0
         elif shift == 7 * _MAX_VARINT:
             raise Malformed(f"a varint of more than {_MAX_VARINT} bytes", start)
