@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -28,6 +30,7 @@ from .calls import (
     check_retries,
     check_timeout,
     encode_metadata,
+    encode_session_id,
 )
 from .channel import Channel
 from .errors import (
@@ -103,10 +106,13 @@ class AsyncPolicyClient:
             which closes connections for the fourth ping in five minutes of one call.
             ``math.inf``: never.
         on_timing: Called with the `CallTiming` of each call that went well.
+        session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
+            proxy can keep a client on one of several servers. Printable ASCII. None: one
+            of its own for each client, a pickled copy and a forked child included.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries or keepalive that
-            cannot be.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive or
+            session_id that cannot be.
 
     Example:
         ```python
@@ -126,6 +132,7 @@ class AsyncPolicyClient:
         retries: int | None = None,
         keepalive: float | None = None,
         on_timing: OnTiming | None = None,
+        session_id: str | None = None,
     ) -> None:
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
@@ -138,6 +145,7 @@ class AsyncPolicyClient:
             "retries": retries,
             "keepalive": keepalive,
             "on_timing": on_timing,
+            "session_id": session_id,
         }
         self._on_timing = on_timing
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
@@ -148,7 +156,9 @@ class AsyncPolicyClient:
             max_message_size,
             encode_metadata(metadata),
             _silences(keepalive),
+            session=encode_session_id(session_id),
         )
+        _clients.add(self)
 
     @property
     def address(self) -> str:
@@ -163,6 +173,12 @@ class AsyncPolicyClient:
         it ``on_timing``.
         """
         return None if self._last_timing is None else CallTiming.between(*self._last_timing)
+
+    @property
+    def session_id(self) -> str:
+        """What is sent with every call as ``praxis-session-id``."""
+        ((_, session_id),) = self._channel.session
+        return session_id
 
     @property
     def stub(self) -> PolicyServiceStub:
@@ -450,6 +466,18 @@ class AsyncPolicyClient:
 
     def __setstate__(self, options: dict[str, Any]) -> None:
         self.__init__(**options)  # type: ignore[misc]  # the copy is made as the original was
+
+
+_clients: weakref.WeakSet[AsyncPolicyClient] = weakref.WeakSet()
+
+
+def _begin_sessions_after_fork() -> None:
+    for client in list(_clients):
+        client._channel.session = encode_session_id(client._options["session_id"])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_sessions_after_fork)
 
 
 def _remaining(deadline: Deadline | None) -> float:

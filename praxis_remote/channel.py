@@ -33,6 +33,7 @@ class Channel:
         metadata: Encoded already, sent with every call.
         silences: How long a server may be silent during a call.
         backoff: The pauses after attempts that failed.
+        session: The header that names the client, sent with every call as well.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Channel:
         metadata: Headers,
         silences: Silences,
         backoff: Backoff | None = None,
+        session: Headers = (),
     ) -> None:
         self.address = address
+        self.session = session
         self._max_message_size = max_message_size
         self._metadata = metadata
         self._silences = silences
@@ -79,7 +82,7 @@ class Channel:
         Raises:
             RemoteError: Whatever became of it.
         """
-        metadata = self._metadata + metadata
+        metadata = self._metadata + self.session + metadata
         connection = await self._connect(deadline)
         try:
             return await connection.call(

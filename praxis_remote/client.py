@@ -67,10 +67,13 @@ class PolicyClient:
             ``math.inf``: never.
         on_timing: Called with the `CallTiming` of each call that went well, by whichever
             thread drives the connection at that moment.
+        session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
+            proxy can keep a client on one of several servers. Printable ASCII. None: one
+            of its own for each client, a pickled copy and a forked child included.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries or keepalive that
-            cannot be.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive or
+            session_id that cannot be.
 
     Example:
         ```python
@@ -90,6 +93,7 @@ class PolicyClient:
         retries: int | None = None,
         keepalive: float | None = None,
         on_timing: OnTiming | None = None,
+        session_id: str | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -100,6 +104,7 @@ class PolicyClient:
             "retries": retries,
             "keepalive": keepalive,
             "on_timing": on_timing,
+            "session_id": session_id,
         }
         self._start(closed=False)
         _clients.add(self)
@@ -110,6 +115,11 @@ class PolicyClient:
         self._closed = closed
         self._portal: Portal | None = None
         self._finalizer: weakref.finalize[Any, Any] = weakref.finalize(self, _nothing_to_close)
+
+    @property
+    def session_id(self) -> str:
+        """What is sent with every call as ``praxis-session-id``."""
+        return self._client.session_id
 
     @property
     def address(self) -> str:
