@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -29,6 +31,7 @@ from .calls import (
     check_retries,
     check_timeout,
     encode_metadata,
+    encode_session_id,
 )
 from .channel import Channel
 from .errors import (
@@ -116,10 +119,13 @@ class AsyncPolicyClient:
             itself, or the ``pathlib.Path`` of a file with it in the first line, which is read
             again when it changes. Pickles hold the former as it is. Without TLS
             everybody on the way can read it.
+        session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
+            proxy can keep a client on one of several servers. Printable ASCII. None: one
+            of its own for each client, a pickled copy and a forked child included.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries, keepalive or token
-            that cannot be, or a file that cannot be used.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive, token or
+            session_id that cannot be, or a file that cannot be used.
 
     Example:
         ```python
@@ -141,6 +147,7 @@ class AsyncPolicyClient:
         on_timing: OnTiming | None = None,
         tls: ClientTLSLike | None = None,
         token: TokenLike | None = None,
+        session_id: str | None = None,
     ) -> None:
         if max_message_size < 1:
             raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
@@ -155,6 +162,7 @@ class AsyncPolicyClient:
             "on_timing": on_timing,
             "tls": tls,
             "token": token,
+            "session_id": session_id,
         }
         self._on_timing = on_timing
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
@@ -177,7 +185,9 @@ class AsyncPolicyClient:
             _silences(keepalive),
             tls=contexts,
             token=None if token is None else Token(token),
+            session=encode_session_id(session_id),
         )
+        _clients.add(self)
 
     @property
     def address(self) -> str:
@@ -192,6 +202,12 @@ class AsyncPolicyClient:
         it ``on_timing``.
         """
         return None if self._last_timing is None else CallTiming.between(*self._last_timing)
+
+    @property
+    def session_id(self) -> str:
+        """What is sent with every call as ``praxis-session-id``."""
+        ((_, session_id),) = self._channel.session
+        return session_id
 
     @property
     def stub(self) -> PolicyServiceStub:
@@ -479,6 +495,18 @@ class AsyncPolicyClient:
 
     def __setstate__(self, options: dict[str, Any]) -> None:
         self.__init__(**options)  # type: ignore[misc]  # the copy is made as the original was
+
+
+_clients: weakref.WeakSet[AsyncPolicyClient] = weakref.WeakSet()
+
+
+def _begin_sessions_after_fork() -> None:
+    for client in list(_clients):
+        client._channel.session = encode_session_id(client._options["session_id"])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_sessions_after_fork)
 
 
 def _remaining(deadline: Deadline | None) -> float:

@@ -16,6 +16,7 @@ import math
 import operator
 import re
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -160,6 +161,9 @@ _KEY = re.compile(r"[0-9a-z_.\-]+")
 _PRINTABLE = re.compile(r"[ -~]*")
 _RESERVED = ("te", "content-type", "user-agent")
 
+SESSION_ID = "praxis-session-id"
+"""The metadata by which a client is known to proxies and policies: one value for its life."""
+
 
 def is_metadata(key: str) -> bool:
     """Tells whether a header is the caller's and not the protocol's."""
@@ -188,6 +192,8 @@ def _encode_metadata_value(key: str, value: str | bytes) -> str:
             f"metadata: key {key!r}; allowed: lower-case letters, digits, '_', '-', '.', "
             "but not grpc-*, te, content-type, user-agent"
         )
+    if key == SESSION_ID:
+        raise InvalidValueError(f"metadata: key {key!r}; give it to the client as session_id=")
     if key.endswith("-bin"):
         if not isinstance(value, (bytes, bytearray)):
             raise InvalidValueError(
@@ -200,6 +206,27 @@ def _encode_metadata_value(key: str, value: str | bytes) -> str:
             f"metadata[{key!r}]: {shown}; allowed: printable ASCII, or a key ending in -bin"
         )
     return value
+
+
+def encode_session_id(session_id: str | None) -> Headers:
+    """Returns the header that names a session; one that nobody else has if it is None.
+
+    Raises:
+        InvalidValueError: It cannot be metadata, or says nothing.
+    """
+    if session_id is None:
+        return ((SESSION_ID, uuid.uuid4().hex),)
+    given: object = session_id  # from programs without types it may be anything
+    if not isinstance(given, str) or not _PRINTABLE.fullmatch(given):
+        allowed = "printable ASCII"
+    elif not given or given != given.strip():
+        # A proxy would send it on in another form, or not at all.
+        allowed = "at least one character, and no spaces around it"
+    else:
+        return ((SESSION_ID, given),)
+    raise InvalidValueError(
+        f"session_id: {given!r}; allowed: {allowed}, or None for one of its own"
+    )
 
 
 @lru_cache(maxsize=_REMEMBERED)

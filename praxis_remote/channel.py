@@ -42,6 +42,7 @@ class Channel:
         backoff: The pauses after attempts that failed.
         tls: For connections with TLS.
         token: Shown with every call.
+        session: The header that names the client, sent with every call as well.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Channel:
         backoff: Backoff | None = None,
         tls: ClientContexts | None = None,
         token: Token | None = None,
+        session: Headers = (),
     ) -> None:
         self.address = address
+        self.session = session
         self._max_message_size = max_message_size
         self._metadata = metadata
         self._silences = silences
@@ -92,7 +95,7 @@ class Channel:
         Raises:
             RemoteError: Whatever became of it.
         """
-        metadata = self._metadata + metadata
+        metadata = self._metadata + self.session + metadata
         if self._token is not None:
             metadata += self._token.headers()
         connection = await self._connect(deadline)

@@ -77,10 +77,13 @@ class PolicyClient:
             itself, or the ``pathlib.Path`` of a file with it in the first line, which is read
             again when it changes. Pickles hold the former as it is. Without TLS
             everybody on the way can read it.
+        session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
+            proxy can keep a client on one of several servers. Printable ASCII. None: one
+            of its own for each client, a pickled copy and a forked child included.
 
     Raises:
-        ValueError: A host, port, timeout, metadata, number of retries, keepalive or token
-            that cannot be, or a file that cannot be used.
+        ValueError: A host, port, timeout, metadata, number of retries, keepalive, token or
+            session_id that cannot be, or a file that cannot be used.
 
     Example:
         ```python
@@ -102,6 +105,7 @@ class PolicyClient:
         on_timing: OnTiming | None = None,
         tls: ClientTLSLike | None = None,
         token: TokenLike | None = None,
+        session_id: str | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -114,6 +118,7 @@ class PolicyClient:
             "on_timing": on_timing,
             "tls": tls,
             "token": token,
+            "session_id": session_id,
         }
         self._start(closed=False)
         _clients.add(self)
@@ -124,6 +129,11 @@ class PolicyClient:
         self._closed = closed
         self._portal: Portal | None = None
         self._finalizer: weakref.finalize[Any, Any] = weakref.finalize(self, _nothing_to_close)
+
+    @property
+    def session_id(self) -> str:
+        """What is sent with every call as ``praxis-session-id``."""
+        return self._client.session_id
 
     @property
     def address(self) -> str:

@@ -212,6 +212,12 @@ def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answ
         ({"keepalive": math.nan}, "keepalive: nan"),
         ({"keepalive": "soon"}, "keepalive: 'soon'"),
         ({"metadata": {"Bad": "x"}}, "'Bad'"),
+        ({"metadata": {"praxis-session-id": "x"}}, "give it to the client as session_id="),
+        ({"session_id": ""}, "session_id: ''; allowed: at least one character"),
+        ({"session_id": " x"}, "session_id: ' x'; .*no spaces around it"),
+        ({"session_id": "\u00e9"}, "session_id: '\u00e9'; allowed: printable ASCII"),
+        ({"session_id": "a\n"}, "allowed: printable ASCII"),
+        ({"session_id": 7}, "session_id: 7; allowed: printable ASCII"),
     ],
 )
 @pytest.mark.parametrize("kind", [PolicyClient, AsyncPolicyClient])
@@ -387,7 +393,8 @@ def test_a_clients_metadata_goes_with_every_call(face: Face, host: str) -> None:
     with PolicyServer(RecordingHandler(answer), host=host, port=0) as server:
         client = face.client(server, metadata=[("robot", "left"), ("key-bin", b"\0")])
         client.predict_action(BATCH)
-    assert seen == [{"robot": "left", "key-bin": b"\0"}]
+    session = {"praxis-session-id": client.session_id}
+    assert seen == [{"robot": "left", "key-bin": b"\0", **session}]
 
 
 # ---------------------------------------------------------------- life of a client

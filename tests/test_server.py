@@ -304,7 +304,8 @@ def test_a_policy_can_learn_metadata_peer_and_remaining_time(host: str) -> None:
         client.predict_action(BATCH)
         client.predict_action(BATCH, timeout=float("inf"))
     (metadata, peer, remaining), (_, _, unlimited) = seen
-    assert dict(metadata) == {"robot": "left", "raw-bin": b"\0\xff"}
+    session = {"praxis-session-id": client.session_id}
+    assert dict(metadata) == {"robot": "left", "raw-bin": b"\0\xff", **session}
     # A client has a port, but no UNIX socket of its own.
     assert re.fullmatch(rf"{host}:\d+" if host == LOOPBACK else host, peer)
     assert 0 < remaining <= WAIT + 1e-3

@@ -84,12 +84,8 @@ def test_timeout_deadline_and_metadata_are_sent(face: Face) -> None:
     remaining = [first for first, _ in seen]
     for left, most in zip(remaining, (WAIT, 5, 3, 2), strict=True):
         assert 0 < left <= most + 1e-3
-    assert [metadata for _, metadata in seen] == [
-        {"robot": "left"},
-        {"robot": "left", "arm": "2"},
-        {"robot": "left"},
-        {"robot": "left"},
-    ]
+    always = {"robot": "left", "praxis-session-id": client.session_id}
+    assert [metadata for _, metadata in seen] == [always, {**always, "arm": "2"}, always, always]
 
 
 def test_a_timeout_holds(face: Face) -> None:

@@ -50,6 +50,7 @@ def blocking(client: PolicyClient, image: npt.NDArray[np.uint8]) -> None:
     assert_type(client.health_check(), tuple[bool, str])
     assert_type(client.reset(episode_ids=["a"]), bool)
     assert_type(client.wait_ready(5), str)
+    assert_type(client.session_id, str)
     assert_type(client.stub, BlockingPolicyServiceStub)
     assert_type(client.stub.predict(PredictRequest()), PredictResponse)
     assert_type(client.stub.health_check(Empty(), timeout=1), HealthResponse)

