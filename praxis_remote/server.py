@@ -174,6 +174,7 @@ class PolicyServer:
         """Returns what the server does at the moment. May be called in any thread."""
         recorder = self._service.recorder
         return ServerStatus(
+            stage=self.stage,
             uptime=time.monotonic() - self._made,
             connections=len(self._listener.connections),
             in_flight=self._listener.in_flight,

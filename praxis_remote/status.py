@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .errors import StatusCode
+from .stage import Stage
 
 
 class ServerStatus(NamedTuple):
     """A server at one moment.
 
     Attributes:
+        stage: How far it has come, from STARTING to DRAINING.
         uptime: Seconds since it was made.
         connections: That are open.
         in_flight: Calls that have begun and not ended.
@@ -26,6 +28,7 @@ class ServerStatus(NamedTuple):
         counts: How many calls of each path ended with each status.
     """
 
+    stage: Stage
     uptime: float
     connections: int
     in_flight: int

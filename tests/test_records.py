@@ -14,6 +14,7 @@ from praxis_remote import CallRecord, PolicyClient, PolicyServer, errors
 from praxis_remote.calls import HEALTH_CHECK, PREDICT, RESET
 from praxis_remote.errors import StatusCode
 from praxis_remote.records import Recorder
+from praxis_remote.stage import Stage
 from praxis_remote.testing import GatedHandler, RecordingHandler, connected
 from praxis_remote.timing import ServerTiming
 
@@ -148,13 +149,13 @@ def test_the_last_calls_can_be_read_while_others_end() -> None:
 def test_a_server_says_what_it_does_at_the_moment() -> None:
     handler = GatedHandler()
     with connected(handler, timeout=30) as (server, client):
-        assert server.status()[1:] == (0, 0, 0, 0, 0, 0, {})
+        assert server.status()[2:] == (0, 0, 0, 0, 0, 0, {})
         threads = [threading.Thread(target=client.predict_action, args=[ONE]) for _ in range(3)]
         for thread in threads:
             thread.start()
         handler.wait_begun()
         # Answered at once, and after those that came before on the same connection.
-        while server.status()[1:4] != (1, 3, 2):
+        while server.status()[2:5] != (1, 3, 2):
             client.health_check()
         handler.let_end(3)
         for thread in threads:
@@ -163,4 +164,5 @@ def test_a_server_says_what_it_does_at_the_moment() -> None:
         while server.status().counts.get((PREDICT.path, StatusCode.OK)) != 3:
             client.health_check()
         assert server.status().uptime > 0
+        assert server.status().stage is Stage.SERVING
     assert [r.path for r in server.recent_calls()].count(PREDICT.path) == 3

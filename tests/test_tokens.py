@@ -177,11 +177,11 @@ def test_a_token_is_in_no_log_text_or_metadata_of_a_policy(
         raise ValueError("no")
 
     with PolicyServer(RecordingHandler(answer), port=0, tokens=[FIRST]) as server:
-        client = face.client(server, token=FIRST, metadata={"robot": "7"})
+        client = face.client(server, token=FIRST, metadata={"robot": "7"}, session_id="s")
         with pytest.raises(ValueError, match="no"):
             client.predict_action([{"x": 1}])
         error = refused(face.client(server, token=WRONG))
-    assert seen == [(("robot", "7"),)]
+    assert seen == [(("robot", "7"), ("praxis-session-id", "s"))]
     texts = [caplog.text, repr(client), str(error), repr(error), repr(server)]
     assert not any(secret in text for secret in SECRETS for text in texts)
 
@@ -195,8 +195,8 @@ def test_a_token_is_left_out_where_the_server_wants_none(face: Face) -> None:
 
     handler = RecordingHandler(answer)
     with PolicyServer(handler, port=0) as server:
-        face.client(server, token=FIRST).predict_action([{"x": 1}])
-    assert seen == [()]
+        face.client(server, token=FIRST, session_id="s").predict_action([{"x": 1}])
+    assert seen == [(("praxis-session-id", "s"),)]
 
 
 def test_a_copy_of_a_client_has_its_token() -> None:
