@@ -92,6 +92,8 @@ class Caller:
         failures: The others, but for those that were cut off by the stop.
         cut_off: How many these were.
         ended: When the last call did, in seconds from the beginning.
+        called: For how many seconds it called, all calls together.
+        not_begun: How many calls were due and found no time.
     """
 
     def __init__(
@@ -110,6 +112,8 @@ class Caller:
         self.failures: deque[Failure] = deque()
         self.cut_off = 0
         self.ended = 0.0
+        self.called = 0.0
+        self.not_begun = 0
 
     def warm_up(self, seconds: float) -> None:
         """Calls for a while and notes nothing; what fails here will fail again."""
@@ -126,7 +130,10 @@ class Caller:
             return
         for number in count():
             due = self._pace.due(number, self._clock.now() - begin)
-            if due is None or not self._clock.wait_until(begin + due):
+            if due is None:
+                self.not_begun = self._pace.left(number)
+                return
+            if not self._clock.wait_until(begin + due):
                 return
             self._call(begin, due)
 
@@ -135,11 +142,16 @@ class Caller:
         try:
             action = self._predict()
         except RemoteError as error:
-            self.ended = self._clock.now() - begin
+            self._end(begin, begun)
             self._fail(error)
             return
-        ended = self.ended = self._clock.now() - begin
+        ended = self._end(begin, begun)
         self.rows.append(as_row(due, ended - due, begun - due, action.nbytes, self._timing()))
+
+    def _end(self, begin: float, begun: float) -> float:
+        self.ended = self._clock.now() - begin
+        self.called += self.ended - begun
+        return self.ended
 
     def _fail(self, error: RemoteError) -> None:
         if self._clock.stopped:

@@ -65,6 +65,7 @@ class Recording:
         failed: The others, counted by the name of their status.
         examples: The text of the first error with each status.
         cut_off: How many calls the stop cut off.
+        not_begun: How many calls were due and found no time.
         stopped: Whether the run was stopped before its end.
         seconds: From the beginning to the end of the last call.
         workers: What each process says at its end.
@@ -74,6 +75,7 @@ class Recording:
     failed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     cut_off: int = 0
+    not_begun: int = 0
     stopped: bool = False
     seconds: float = 0.0
     workers: list[Done] = field(default_factory=list)
@@ -224,6 +226,7 @@ class _Run:
         else:
             self._found.workers.append(said)
             self._found.cut_off += said.cut_off
+            self._found.not_begun += said.not_begun
             self._found.seconds = max(self._found.seconds, said.ended)
 
     def _tell_progress(self) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Pace"]
@@ -46,9 +47,24 @@ class Pace:
             The time, which may be over; None if the call is not to be made.
         """
         turn = self.index + number * self.clients
-        if self.calls is not None and turn >= self.calls:
+        if turn >= self._turns or (self.duration is not None and now >= self.duration):
             return None
-        due = now if self.rate is None else turn / self.rate
-        if self.duration is not None and due >= self.duration:
-            return None
-        return due
+        return now if self.rate is None else turn / self.rate
+
+    def left(self, number: int) -> int:
+        """Returns how many calls were due and are not made, as the duration was over before.
+
+        Args:
+            number: How many calls this client made.
+        """
+        if self.rate is None or self.duration is None:
+            return 0
+        return max(0, math.ceil((self._turns - self.index) / self.clients) - number)
+
+    @property
+    def _turns(self) -> float:
+        """How many calls all clients are to make together."""
+        turns = math.inf if self.calls is None else self.calls
+        if self.rate is not None and self.duration is not None:
+            turns = min(turns, math.ceil(self.rate * self.duration))
+        return turns

@@ -28,9 +28,8 @@ SCHEMA = 1
 # Above this share of a core an interpreter has no more to give, whoever waits for it.
 _FULL = 0.85
 
-# Above this share of the time in which clients could run, what they measure is the wait
-# for a core.
-_STARVED = 0.25
+# Above this share of the time of calls, what they measure is the wait for a core.
+_STARVED = 0.1
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class ClientLoad:
             interpreter, so that much above 1 is out of reach.
         cores: How many cores all processes took together.
         available: How many there are.
-        starved: Of the time in which clients could run, the share that they had no core;
-            None where the system does not say.
+        starved: Of the time of calls, the share that the clients could have run and had
+            no core; None where the system does not say.
         was_the_limit: Whether the figures are rather the client's than the server's.
     """
 
@@ -121,20 +120,21 @@ class ClientLoad:
     was_the_limit: bool
 
     @classmethod
-    def of(cls, uses: Sequence[CpuUse], available: int) -> ClientLoad:
-        """Returns how busy processes were on so many cores."""
+    def of(cls, uses: Sequence[CpuUse], called: float, available: int) -> ClientLoad:
+        """Returns how busy clients were.
+
+        Args:
+            uses: What each of their processes took.
+            called: Seconds of all calls together.
+            available: How many cores there are.
+        """
         shares = [use.cpu / use.wall if use.wall else 0.0 for use in uses]
         busiest, together = max(shares, default=0.0), sum(shares)
-        starved = _starved(uses)
+        waits = [use.waited for use in uses if use.waited is not None]
+        starved = sum(waits) / called if waits and called else None
         full = busiest >= _FULL or together >= _FULL * available
         limit = full or (starved or 0.0) >= _STARVED
         return cls(busiest, together, available, starved, limit)
-
-
-def _starved(uses: Sequence[CpuUse]) -> float | None:
-    waits = [use.waited for use in uses if use.waited is not None]
-    runnable = sum(waits) + sum(use.cpu for use in uses)
-    return sum(waits) / runnable if waits and runnable else None
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,8 @@ class Summary:
         calls: How many went well; all figures but ``failed`` are of these.
         failed: The others, by the name of their status.
         cut_off: How many were cut off because the run was stopped.
+        not_begun: In an open loop: how many calls were due before the duration was over,
+            and had not begun by then. They are in no other figure.
         stopped: Whether it was stopped before its end.
         seconds: From the beginning to the end of the last call.
         calls_per_s: How many went well each second.
@@ -174,6 +176,7 @@ class Summary:
     calls: int
     failed: dict[str, Failed]
     cut_off: int
+    not_begun: int
     stopped: bool
     seconds: float
     calls_per_s: float
@@ -216,6 +219,7 @@ def summarize(plan: Plan, found: Recording, address: str, policy: str) -> Summar
             for status, count in found.failed.most_common()
         },
         cut_off=found.cut_off,
+        not_begun=found.not_begun,
         stopped=found.stopped,
         seconds=found.seconds,
         calls_per_s=per_second,
@@ -225,7 +229,7 @@ def summarize(plan: Plan, found: Recording, address: str, policy: str) -> Summar
         phases_ms={name: Latency.of(_told(samples.column(name))) for name in PHASES},
         late_ms=None if period is None else Latency.of(late),
         behind=None if period is None or not len(late) else float((late > period).mean()),
-        client=ClientLoad.of([worker.use for worker in found.workers], cores()),
+        client=_client_load(found),
     )
 
 
@@ -244,6 +248,11 @@ def _asked(plan: Plan) -> Asked:
         warmup_s=plan.warmup,
         episodes=plan.episodes,
     )
+
+
+def _client_load(found: Recording) -> ClientLoad:
+    called = sum(worker.called for worker in found.workers)
+    return ClientLoad.of([worker.use for worker in found.workers], called, cores())
 
 
 def _exact(found: Recording) -> Latency | None:

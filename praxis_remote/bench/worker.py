@@ -73,12 +73,16 @@ class Done:
 
     Attributes:
         cut_off: How many calls were.
+        not_begun: How many calls were due and found no time.
         ended: When its last call did, in seconds from the beginning.
+        called: For how many seconds its clients called, all calls together.
         use: What the process took of the machine while it called.
     """
 
     cut_off: int
+    not_begun: int
     ended: float
+    called: float
     use: CpuUse
 
 
@@ -105,8 +109,17 @@ def _work(
             connection.send(_news(callers))
         use = CpuUse.now().since(before)
     connection.send(_news(callers))
-    cut_off, ended = sum(each.cut_off for each in callers), max(each.ended for each in callers)
-    connection.send(Done(cut_off, ended, use))
+    connection.send(_done(callers, use))
+
+
+def _done(callers: Sequence[Caller], use: CpuUse) -> Done:
+    return Done(
+        cut_off=sum(caller.cut_off for caller in callers),
+        not_begun=sum(caller.not_begun for caller in callers),
+        ended=max(caller.ended for caller in callers),
+        called=sum(caller.called for caller in callers),
+        use=use,
+    )
 
 
 def _all_done(
@@ -161,7 +174,7 @@ def _caller(plan: Plan, index: int, client: PolicyClient, clock: Stoppable) -> C
         lambda: client.predict_action(
             payload.batch, policy_kwargs=policy_kwargs, episode_ids=episode_ids
         ),
-        lambda: getattr(client, "last_timing", None),
+        lambda: client.last_timing,
         plan.pace(index),
         clock,
     )

@@ -47,10 +47,11 @@ _CLIENT_LIMIT = (
     "process took {busiest} of a core, all together {cores} of {available} cores{starved}. Call "
     "from another machine than the server's or from several, or with more --processes."
 )
-_STARVED = ", and {} of the time in which they could run they waited for one"
+_STARVED = ", and {} of the time of their calls they waited for one"
 _BEHIND_TEXT = (
-    "{share} of the calls began a whole turn late, because their client still waited for the one "
-    "before: the server does not keep up with the rate, or there are too few --concurrency."
+    "The server does not keep up with the rate, or there are too few clients (--concurrency): "
+    "{share} of the calls began a whole turn late, as their client still waited for the one "
+    "before, and {not_begun} that were due have not begun, so that latencies are rather longer."
 )
 
 
@@ -115,15 +116,16 @@ def _head(summary: Summary) -> Iterator[RenderableType]:
         text = f"open loop, {number(asked.rate)} calls/s: latency counts from when a call was due"
         yield Text(text, style=DIM)
     yield ""
-    failed = sum(each.count for each in summary.failed.values())
     yield Text.assemble(
         f"{plural(summary.calls, 'call')} in {duration(summary.seconds * 1e3)}: ",
         (f"{number(summary.calls_per_s)} calls/s", "bold"),
         f", {number(summary.request_mb_per_s)} MB/s there, "
-        f"{number(summary.response_mb_per_s)} MB/s back; ",
-        (f"{failed:,} failed", BAD if failed else ""),
-        f"; stopped early, {summary.cut_off} cut off" if summary.stopped else "",
+        f"{number(summary.response_mb_per_s)} MB/s back",
     )
+    if failed := sum(each.count for each in summary.failed.values()):
+        yield Text(f"{plural(failed, 'call')} failed", style=BAD)
+    if summary.stopped:
+        yield Text(f"stopped early, {plural(summary.cut_off, 'call')} cut off", style=WARNING)
 
 
 def _latency(summary: Summary) -> RenderableType:
@@ -170,5 +172,6 @@ def _notes(summary: Summary) -> Iterator[str]:
             available=client.available,
             starved="" if client.starved is None else _STARVED.format(percent(client.starved)),
         )
-    if summary.behind is not None and summary.behind > _BEHIND:
-        yield _BEHIND_TEXT.format(share=percent(summary.behind))
+    if summary.not_begun or (summary.behind or 0.0) > _BEHIND:
+        share = percent(summary.behind or 0.0)
+        yield _BEHIND_TEXT.format(share=share, not_begun=f"{summary.not_begun:,}")
