@@ -111,8 +111,8 @@ def _add_payload(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--npz", type=Path, metavar="FILE", help=text)
     text = "send these observations, as predict --json does"
     source.add_argument("--observations", metavar="JSON", help=text)
-    text = "observations in each call; %(default)s by default, or as many as --observations has"
-    add_option(parser, "--batch", words.positive, default=None, metavar="N", help=text)
+    text = "observations in each call; 1 by default, or as many as --observations has"
+    add_option(parser, "--batch", words.positive, metavar="N", help=text)
     add_kwarg(parser, "for the policy, sent as one of policy_kwargs")
     text = "send episode ids, other ones from each client: bench-CLIENT-ROW"
     parser.add_argument("--episodes", action="store_true", help=text)
