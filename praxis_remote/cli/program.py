@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..errors import RemoteError
 from ..version import __version__
+from .bench import add_bench
 from .calls import add_health, add_predict, add_reset
 from .errors import FAILED, CommandError, explain
 from .options import EXIT_CODES, Parser
@@ -32,12 +33,13 @@ examples:
   praxis-remote health gpu-box:50051 --wait 60
   praxis-remote predict gpu-box --json '{{"observation.state": [0.1, 0.2], "task": "lift"}}'
   praxis-remote reset gpu-box --episode ep-7
+  praxis-remote bench gpu-box --payload vla --concurrency 4
   protoc -I "$(praxis-remote proto --include)" ...
 
 {EXIT_CODES}"""
 
 # In the order in which the help lists them.
-_COMMANDS = (add_serve, add_health, add_reset, add_predict, add_proto)
+_COMMANDS = (add_serve, add_health, add_reset, add_predict, add_bench, add_proto)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-__all__ = ["ignore_signals", "killed_by_signals", "leave", "on_stop_signals"]
+__all__ = [
+    "ignore_signals",
+    "killed_by_signals",
+    "leave",
+    "on_stop_signals",
+    "stopped_by_interrupt",
+]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,6 +46,28 @@ def killed_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by_interrupt() -> Iterator[threading.Event]:
+    """Gives an event that the first SIGINT sets; the second one ends the process.
+
+    For what has something to tell although it was ended early.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def on_stop_signals() -> asyncio.Event:

@@ -23,12 +23,15 @@ from .errors import UsageError
 __all__ = [
     "as_mapping",
     "calls",
+    "duration",
     "grace",
     "host",
     "kwarg",
     "limit",
     "mode",
     "port",
+    "positive",
+    "rate",
     "size",
     "timeout",
 ]
@@ -57,6 +60,13 @@ def size(text: str) -> int:
 def calls(text: str) -> int:
     """Reads a number of calls."""
     return _whole_number(text)
+
+
+def positive(text: str) -> int:
+    """Reads a number of things of which there must be one."""
+    if (number := _whole_number(text)) < 1:
+        raise ValueError(f"{text!r}; give a whole number, at least 1")
+    return number
 
 
 def _whole_number(text: str) -> int:
@@ -88,6 +98,24 @@ def timeout(text: str) -> float:
     if not (seconds := _seconds(text)) > 0:
         raise ValueError(f"{text!r}; give seconds, more than 0, or inf for no limit")
     return seconds
+
+
+def duration(text: str) -> float:
+    """Reads seconds in which something can be done, and that have an end."""
+    if not 0 < (seconds := _seconds(text)) < math.inf:
+        raise ValueError(f"{text!r}; give seconds, more than 0")
+    return seconds
+
+
+def rate(text: str) -> float:
+    """Reads how often in a second."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number of calls a second") from None
+    if not 0 < number < math.inf:
+        raise ValueError(f"{text!r}; give calls a second, more than 0")
+    return number
 
 
 def _seconds(text: str) -> float:
