@@ -93,7 +93,7 @@ class RawClient(Peer):
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         if tls is not None:
-            sock = tls.wrap_socket(sock, server_hostname="127.0.0.1")
+            sock = tls.wrap_socket(sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
         super().__init__(sock, client=True)
         self.start()
 

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from authority import Authority
 from faces import Face
-from h2.events import ConnectionTerminated, DataReceived, StreamReset
-from http2_peers import RawClient, framed
+from h2.events import ConnectionTerminated, DataReceived, StreamEnded, StreamReset
+from http2_peers import RawClient, framed, raw_frame
 
 from praxis_remote import AsyncPolicyClient, ClientTLS, PolicyClient, PolicyServer, ServerTLS
-from praxis_remote.calls import PREDICT
+from praxis_remote.calls import HEALTH_CHECK, PREDICT
 from praxis_remote.errors import UnavailableError
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
@@ -153,6 +153,20 @@ def test_what_is_sent_in_the_smallest_pieces_is_read(authority: Authority) -> No
         PolicyClient("127.0.0.1", port, timeout=WAIT, tls=authority.client()) as client,
     ):
         assert np.array_equal(client.predict_action([{"image": LARGE[:500]}]), LARGE[:500])
+
+
+def test_what_came_along_with_more_than_one_turn_is_for_is_read_in_the_next_ones(
+    authority: Authority,
+) -> None:
+    with (
+        PolicyServer(RecordingHandler(), port=0, tls=authority.server()) as server,
+        RawClient(server.port, authority.raw_client()) as peer,
+    ):
+        # Frames to be passed over, in far more records than are looked at once.
+        peer.sock.sendall(raw_frame(0x20, 0, bytes(4096)) * 100)
+        stream_id = peer.request(HEALTH_CHECK.path)
+        peer.data(stream_id, framed(b""))
+        peer.wait_for(StreamEnded, stream_id)
 
 
 class _Dripping:
