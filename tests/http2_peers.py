@@ -97,8 +97,10 @@ class RawClient(Peer):
         super().__init__(sock, client=True)
         self.start()
 
-    def request(self, path: str, *extra: tuple[str, str], end_stream: bool = False) -> int:
-        """Sends request headers and returns the stream's number."""
+    def request(
+        self, path: str, *extra: tuple[str, str], end_stream: bool = False, flush: bool = True
+    ) -> int:
+        """Sends request headers, now or with what follows; returns the stream's number."""
         stream_id = self.h2.get_next_available_stream_id()
         headers = {
             ":method": "POST",
@@ -112,7 +114,8 @@ class RawClient(Peer):
         self.h2.send_headers(
             stream_id, [(k, v) for k, v in headers.items() if v], end_stream=end_stream
         )
-        self.flush()
+        if flush:
+            self.flush()
         return stream_id
 
     def data(self, stream_id: int, data: bytes, *, end_stream: bool = True) -> None:

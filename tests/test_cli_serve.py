@@ -364,7 +364,7 @@ def test_health_tells_the_stage_of_a_policy_that_warms_up(
         address = client.address
     said = fails(capsys, 1, "health", address)
     assert said.startswith(f"{address} is not ready: warming: ")
-    said = fails(capsys, 1, "health", address, "--wait", "0.2")
+    said = fails(capsys, 1, "health", address, "--wait", "1")
     assert "last: the server says that it is not ready: warming: " in said
 
 

@@ -77,7 +77,7 @@ def refused_with(peer: RawClient, stream: int, code: StatusCode) -> str:
 
 
 def watch(peer: RawClient, *extra: tuple[str, str]) -> int:
-    stream = peer.request(WATCH, *extra)
+    stream = peer.request(WATCH, *extra, flush=False)
     peer.data(stream, EVERYTHING)
     return stream
 
@@ -175,12 +175,13 @@ def test_only_so_many_streams_run_on_a_connection_and_each_that_ends_gives_its_p
 @pytest.mark.parametrize("messages", [0, 1])
 def test_the_deadline_of_a_stream_holds(messages: int) -> None:
     with served() as (_, peer):
-        stream = peer.request(WATCH, ("grpc-timeout", "50m"))
+        timeout = ("grpc-timeout", "50m")
         if messages:
-            peer.data(stream, EVERYTHING)
+            stream = watch(peer, timeout)
             assert news(peer, stream) is Status.SERVING
             ends_with(peer, stream, StatusCode.DEADLINE_EXCEEDED)
         else:
+            stream = peer.request(WATCH, timeout)
             refused_with(peer, stream, StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -217,7 +218,7 @@ def test_a_first_request_that_does_not_come_stalls_and_a_watch_that_waits_does_n
         stream = peer.request(REFLECTION[0])
         text = refused_with(peer, stream, StatusCode.DEADLINE_EXCEEDED)
         assert text.startswith("nothing of the request")
-        asking = peer.request(REFLECTION[0])
+        asking = peer.request(REFLECTION[0], flush=False)
         peer.data(asking, SERVICES, end_stream=False)
         answers(peer, asking, 1)
         peer.data(asking, SERVICES[:3], end_stream=False)
