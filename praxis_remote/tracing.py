@@ -140,8 +140,8 @@ class _ClientSpan(CallTrace):
         from opentelemetry import context, propagate, trace
 
         given = dict(metadata)
-        parent = propagate.extract(given, context=context.Context())
-        told = trace.get_current_span(parent).get_span_context().is_valid
+        parent = propagate.extract(given, context=context.Context()) if given else None
+        told = parent is not None and trace.get_current_span(parent).get_span_context().is_valid
         self._span = tracer.start_span(
             path[1:],
             context=parent if told else None,

@@ -34,7 +34,8 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer
-from praxis_remote.calls import HEALTH_CHECK, PREDICT
+from praxis_remote.address import Address
+from praxis_remote.calls import HEALTH_CHECK, PREDICT, RESET
 from praxis_remote.context import current_request
 from praxis_remote.errors import StatusCode, UnavailableError
 from praxis_remote.http2 import server_call
@@ -42,7 +43,7 @@ from praxis_remote.records import CallRecord
 from praxis_remote.schema import Empty, Observation, PredictRequest, StringField
 from praxis_remote.testing import GatedHandler, RecordingHandler
 from praxis_remote.timing import CallTiming, ServerTiming
-from praxis_remote.tracing import RequestTrace
+from praxis_remote.tracing import CallTrace, RequestTrace, trace_call, trace_request
 
 BATCH = [{"observation.state": np.zeros(3, np.float32)}]
 PREDICT_NAME, HEALTH_NAME = PREDICT.path[1:], HEALTH_CHECK.path[1:]
@@ -135,7 +136,7 @@ def test_a_call_is_one_trace_from_the_callers_span_to_the_policys(
             client.predict_action(BATCH, retries=2)
             client.reset()
             client.health_check()
-    for name in (PREDICT_NAME, HEALTH_NAME, PREDICT_NAME.replace("Predict", "Reset")):
+    for name in (PREDICT_NAME, HEALTH_NAME, RESET.path[1:]):
         ours, theirs = spans.of(SpanKind.CLIENT, name), spans.of(SpanKind.SERVER, name)
         assert len(ours) == len(theirs) == (2 if name == PREDICT_NAME else 1)
         assert all(belongs(span, episode) for span in ours)
@@ -250,7 +251,11 @@ def test_a_traceparent_of_the_callers_reaches_the_policy_untouched(
     given = [("traceparent", TRACEPARENT), ("tracestate", "lab=1,other=" + "x" * 200)]
     with PolicyServer(policy, port=0) as server:
         client = face.client(server, metadata=given if of == "client" else None)
-        client.predict_action(BATCH, metadata=given if of == "call" else None)
+        token = context.attach(baggage.set_baggage("robot", "left arm"))
+        try:
+            client.predict_action(BATCH, metadata=given if of == "call" else None)
+        finally:
+            context.detach(token)
     assert policy.metadata == [given]
     ends = [*spans.of(SpanKind.CLIENT), *spans.of(SpanKind.SERVER)]
     assert len(ends) == (2 if traced else 0)
@@ -372,19 +377,21 @@ def test_in_a_notebook_a_blocking_call_belongs_to_the_span_of_its_cell(spans: Sp
 
 
 def test_a_span_that_is_current_where_the_server_runs_is_nobodys_parent(spans: Spans) -> None:
+    def call(port: int) -> None:
+        with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+            reset: Any = channel.unary_unary(RESET.path)
+            reset(b"", timeout=TIMEOUT)
+
     async def main() -> None:
+        server = PolicyServer(Tracing(spans.tracer), port=0)
         with spans.tracer.start_as_current_span("operator"):
-            server = PolicyServer(Tracing(spans.tracer), port=0)
             serving = asyncio.ensure_future(server.serve_async())
-        async with AsyncPolicyClient(port=server.port, timeout=TIMEOUT) as client:
-            await client.wait_ready()
+        await asyncio.to_thread(call, server.port)
         server.request_stop()
         await serving
 
     asyncio.run(main())
-    for span in spans.of(SpanKind.SERVER, HEALTH_NAME):
-        assert belongs(span, spans.of(SpanKind.CLIENT, HEALTH_NAME)[-1])
-    assert spans.of(SpanKind.CLIENT, HEALTH_NAME)[-1].parent is None
+    assert spans.one(SpanKind.SERVER, RESET.path[1:]).parent is None
 
 
 # ---------------------------------------------------------------- what goes wrong
@@ -520,18 +527,21 @@ def test_ever_new_traces_do_not_drive_out_what_the_server_remembers(spans: Spans
         assert server_call._remember_headers.cache_info().misses == before
 
 
-def test_a_deadline_holds_beside_a_trace(face: Face, spans: Spans) -> None:
-    remaining: list[float | None] = []
+def test_a_deadline_and_the_callers_metadata_hold_beside_a_trace(face: Face, spans: Spans) -> None:
+    seen: list[tuple[float | None, list[str]]] = []
 
     def look(_: object) -> Any:
-        remaining.append(current_request().remaining())
+        request = current_request()
+        seen.append((request.remaining(), [key for key, _ in request.metadata]))
         return np.zeros((1, 2))
 
     with PolicyServer(RecordingHandler(look), port=0) as server:
-        face.client(server).predict_action(BATCH, timeout=50)
-    (seconds,) = remaining
+        client = face.client(server, metadata={"robot": "left"})
+        client.predict_action(BATCH, timeout=50, metadata={"step": "7"})
+    ((seconds, keys),) = seen
     assert seconds is not None
     assert 0 < seconds <= 50
+    assert keys == ["robot", "step", "traceparent"]
 
 
 # ---------------------------------------------------------------- programs that do not trace
@@ -542,6 +552,9 @@ def test_a_program_that_has_set_no_provider_sends_nothing(face: Face) -> None:
     with PolicyServer(policy, port=0) as server:
         face.client(server).predict_action(BATCH)
     assert policy.metadata == [[]]
+    # Nor is anything made for its calls.
+    assert type(trace_call(PREDICT.path, Address("a", 1), (), ())) is CallTrace
+    assert trace_request(PREDICT.path, "a:1", (), 0.0) is None
 
 
 def test_opentelemetrys_own_switch_turns_it_off(
