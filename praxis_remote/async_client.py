@@ -51,6 +51,7 @@ from .stub import make_stub
 from .timing import CallTiming, OnTiming
 from .tls import ClientTLSLike, client_contexts
 from .tokens import HEADER, Token, TokenLike
+from .tracing import CallTrace, trace_call
 from .types import Array, ObservationLike, PolicyKwargValue
 from .values import as_episode_ids
 
@@ -68,6 +69,8 @@ _HARMLESS_RETRIES = 2
 _READY_ATTEMPT = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _SHORTEST = 1e-3
+
+_NOBODY = (None, None, None)
 
 
 def _silences(keepalive: float | None) -> Silences:
@@ -238,7 +241,9 @@ class AsyncPolicyClient:
             timeout: Seconds for this call; None for the client's, ``math.inf`` for
                 no limit.
             retries: How often this call is sent again; None for the client's.
-            metadata: Pairs sent with this call, after those of the client.
+            metadata: Pairs sent with this call, after those of the client. A ``traceparent``
+                is sent as it is; OpenTelemetry's spans of the call, if there are any, then
+                belong to it, and not to the span that is current.
             on_timing: Called with the `CallTiming` of this call if it goes well, after the
                 client's. What it raises, the call raises.
 
@@ -256,32 +261,35 @@ class AsyncPolicyClient:
             RuntimeError: The policy failed (`HandlerError`).
             RemoteError: The base of these and all others.
         """
-        begun = time.monotonic()
         deadline = self._deadline(timeout)
         retries = self._retries if retries is None else check_retries(retries)
         headers = encode_metadata(metadata)
-        try:
-            segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
-        except RemoteError as error:
-            error.never_ran = True
-            raise
-        sent = time.monotonic()
-        find = codec.find_data_in_response
-        if not retries:
-            response = await self._channel.call(
-                PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
-            )
-        else:
-            response = await self._repeat(
-                PREDICT, segments, deadline, retries, if_never_ran, headers, find
-            )
-        received = time.monotonic()
-        try:
-            action = codec.decode_predict_response(response.message)
-        except InvalidArgumentError as error:
-            raise BadResponseError(error.details(), self.address) from error
-        self._note(PREDICT.name, begun, sent, received, response.timing, on_timing)
-        return action
+        with self._trace(PREDICT, headers) as trace:
+            begun = time.monotonic()
+            try:
+                segments = codec.encode_predict_request(observations, policy_kwargs, episode_ids)
+            except RemoteError as error:
+                error.never_ran = True
+                raise
+            sent = time.monotonic()
+            find = codec.find_data_in_response
+            headers = trace.carry(headers)
+            if not retries:
+                response = await self._channel.call(
+                    PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
+                )
+            else:
+                may_repeat = trace.note_retries(if_never_ran)
+                response = await self._repeat(
+                    PREDICT, segments, deadline, retries, may_repeat, headers, find
+                )
+            received = time.monotonic()
+            try:
+                action = codec.decode_predict_response(response.message)
+            except InvalidArgumentError as error:
+                raise BadResponseError(error.details(), self.address) from error
+            self._note(PREDICT.name, begun, sent, received, response.timing, trace, on_timing)
+            return action
 
     async def predict_action_from_parts(
         self,
@@ -425,21 +433,33 @@ class AsyncPolicyClient:
         retries: int | None,
     ) -> wire.M:
         """Calls what does no harm when it is done twice."""
-        begun = time.monotonic()
         deadline = self._deadline(timeout)
         retries = self._retries if retries is None else check_retries(retries)
         if retries is None:
             retries = _HARMLESS_RETRIES
-        segments = [wire.write_message(request)]
-        sent = time.monotonic()
-        response = await self._repeat(method, segments, deadline, retries, if_unavailable)
-        received = time.monotonic()
-        try:
-            message = wire.read_message(response_type, response.message)
-        except RemoteError as error:
-            raise BadResponseError(error.details(), self.address) from error
-        self._note(method.name, begun, sent, received, response.timing)
-        return message
+        with self._trace(method) as trace:
+            begun = time.monotonic()
+            segments = [wire.write_message(request)]
+            sent = time.monotonic()
+            response = await self._repeat(
+                method,
+                segments,
+                deadline,
+                retries,
+                trace.note_retries(if_unavailable),
+                trace.carry(()),
+            )
+            received = time.monotonic()
+            try:
+                message = wire.read_message(response_type, response.message)
+            except RemoteError as error:
+                raise BadResponseError(error.details(), self.address) from error
+            self._note(method.name, begun, sent, received, response.timing, trace)
+            return message
+
+    def _trace(self, method: Method, metadata: Headers = ()) -> CallTrace:
+        channel = self._channel
+        return trace_call(method.path, channel.address, channel.metadata, metadata)
 
     async def _repeat(
         self,
@@ -467,12 +487,15 @@ class AsyncPolicyClient:
         sent: float,
         received: float,
         said: str,
+        trace: CallTrace,
         on_timing: OnTiming | None = None,
     ) -> None:
-        self._last_timing = (method, begun, sent, received, time.monotonic(), said)
-        if self._on_timing is not None or on_timing is not None:
-            timing = CallTiming.between(*self._last_timing)
-            for tell in (self._on_timing, on_timing):
+        last = self._last_timing = (method, begun, sent, received, time.monotonic(), said)
+        # The trace first: what others raise, the call raises.
+        listeners = (trace.on_timing, self._on_timing, on_timing)
+        if listeners != _NOBODY:
+            timing = CallTiming.between(*last)
+            for tell in listeners:
                 if tell is not None:
                     tell(timing)
 

@@ -59,7 +59,7 @@ class Channel:
         self.address = address
         self.session = session
         self._max_message_size = max_message_size
-        self._metadata = metadata
+        self.metadata = metadata
         self._silences = silences
         self._backoff = backoff or Backoff()
         self._tls = tls
@@ -95,19 +95,19 @@ class Channel:
         Raises:
             RemoteError: Whatever became of it.
         """
-        metadata = self._metadata + self.session + metadata
+        always = self.metadata + self.session
         if self._token is not None:
-            metadata += self._token.headers()
+            always += self._token.headers()
         connection = await self._connect(deadline)
         try:
             return await connection.call(
-                path, segments, deadline=deadline, metadata=metadata, find=find
+                path, segments, deadline=deadline, metadata=always, once=metadata, find=find
             )
         except NotTakenError:
             pass
         connection = await self._connect(deadline)
         return await connection.call(
-            path, segments, deadline=deadline, metadata=metadata, find=find
+            path, segments, deadline=deadline, metadata=always, once=metadata, find=find
         )
 
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:

@@ -13,6 +13,7 @@ already, as in a notebook, has another thread call for it.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import select
 import selectors
@@ -354,7 +355,11 @@ class Portal:
             except BaseException as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=work, name="praxis-remote-client", daemon=True)
+        # In the context of the caller, which may be traced.
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=[work], name="praxis-remote-client", daemon=True
+        )
         try:
             thread.start()
             thread.join()

@@ -39,6 +39,7 @@ from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 from .schema.generated_health import HealthCheckRequest, HealthListRequest
 from .stage import Progress, Stage
+from .tracing import RequestTrace, trace_request
 
 log = logging.getLogger("praxis_remote.server")
 
@@ -73,6 +74,14 @@ def _giving_way(function: Callable[[], T]) -> T:
         return function()
     finally:
         sys.setswitchinterval(before)
+
+
+def _trace(call: ServerCall) -> RequestTrace | None:
+    try:
+        return trace_request(call.path, call.peer, call.metadata, call.marks[0])
+    except Exception:  # of a span processor; it shall not cost the call
+        log.exception("the span of a call could not be made")
+        return None
 
 
 class PolicyService:
@@ -143,7 +152,14 @@ class PolicyService:
 
     def ended(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
-        self.recorder.add(call.record())
+        record = call.record()
+        self.recorder.add(record)
+        trace = call.trace or _trace(call)
+        if trace is not None:
+            try:
+                trace.end(record)
+            except Exception:  # it shall not cost the call's connection
+                log.exception("the span of a call could not be ended")
 
     def find(self, head: bytes | memoryview) -> int:
         """Returns where the first tensor's data lies in a request that begins like this."""
@@ -281,6 +297,7 @@ class PolicyService:
     async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
         """Runs a method of the policy and turns what it raises into a status."""
         context = RequestContext(call.metadata, call.peer, call.deadline, call.marks)
+        trace = call.trace = _trace(call)
 
         def work() -> T:
             call.ran = True
@@ -288,7 +305,10 @@ class PolicyService:
             reached = len(call.marks)
             with CurrentRequest(context):
                 try:
-                    return function()
+                    if trace is None:
+                        return function()
+                    with trace.current():
+                        return function()
                 except RemoteError:
                     log.exception("%s: the policy's %s failed", call.peer, method)
                     raise

@@ -30,6 +30,7 @@ from .schema import (
     ResetRequest,
     ResetResponse,
 )
+from .tracing import trace_call
 
 if TYPE_CHECKING:
     import grpclib.client
@@ -97,9 +98,14 @@ class _StubChannel:
         headers = encode_metadata(metadata)
 
         async def call(message: betterproto.Message) -> Response:
-            return await self._channel.call(
-                name, [wire.write_message(message)], deadline=limit, metadata=headers
-            )
+            channel = self._channel
+            with trace_call(name, channel.address, channel.metadata, headers) as trace:
+                return await channel.call(
+                    name,
+                    [wire.write_message(message)],
+                    deadline=limit,
+                    metadata=trace.carry(headers),
+                )
 
         return _StubCall(call, reply_type, str(self._channel.address))
 

@@ -369,6 +369,7 @@ class ClientConnection(Owner):
         *,
         deadline: Deadline | None,
         metadata: Headers,
+        once: Headers = (),
         find: Find | None = None,
     ) -> Response:
         """Sends a request and returns its response.
@@ -378,12 +379,16 @@ class ClientConnection(Owner):
             segments: The request. They must not change until this returns.
             deadline: When to give up, if ever.
             metadata: Encoded already.
+            once: More of it, of which the next call has other. It is sent as it is, so that
+                neither end forgets for it what it has compressed.
             find: Returns the place in the response that shall be aligned.
 
         Raises:
             RemoteError: Whatever became of it, with the address.
         """
         headers = _request_headers(path, self._scheme, self._address.authority, metadata)
+        if once:
+            headers += tuple([volatile(key, value) for key, value in once])
         pauses = iter(_REFUSAL_PAUSES)
         while True:
             reader = MessageReader(self._max_message_size, "response", find=find)

@@ -263,6 +263,5 @@ class RememberingDecoder(Decoder):
             raise OversizedHeaderListError(
                 f"headers of {fields.size} bytes; allowed: {self.max_header_list_size}"
             )
-        memory = self._blocks if literals is None else self._volatile
-        memory.put(data, fields, len(data))
+        self._volatile.put(data, fields, len(data))
         return fields

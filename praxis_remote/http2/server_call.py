@@ -26,6 +26,7 @@ from ..calls import (
     decode_metadata,
     decode_timeout,
     encode_status,
+    is_metadata,
 )
 from ..errors import (
     DeadlineExceededError,
@@ -40,6 +41,7 @@ from ..records import CallRecord
 from ..stepper import Stepper
 from ..timing import SERVER_TIMING, ServerTiming, encode_server_timing
 from ..tokens import HEADER, digest
+from ..tracing import RequestTrace
 from .budget import Account
 from .headers import volatile
 from .streams import Call, Stream
@@ -106,9 +108,27 @@ class Request(NamedTuple):
     refusal: str | None
 
 
-@lru_cache(maxsize=64)
+# What differs from call to call, and comes last where our clients send it.
+_ONCE = frozenset({"traceparent", "tracestate", "baggage", "grpc-timeout"})
+
+
 def read_headers(headers: Headers) -> Request:
     """Returns what the headers of a request say."""
+    end = len(headers)
+    while end and headers[end - 1][0] in _ONCE:
+        end -= 1
+    if end == len(headers) or headers[end][0] == "grpc-timeout":
+        # A timeout is mostly that of the last call.
+        return _remember_headers(headers)
+    request, once = _remember_headers(headers[:end]), headers[end:]
+    return request._replace(
+        metadata=request.metadata + tuple(field for field in once if is_metadata(field[0])),
+        timeout=dict(once).get("grpc-timeout", request.timeout),
+    )
+
+
+@lru_cache(maxsize=64)
+def _remember_headers(headers: Headers) -> Request:
     fields = dict(headers)
     content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
     refusal = None
@@ -144,11 +164,13 @@ class ServerCall(Call):
         code: How it ended; None before.
         request_bytes: Of the message, as it came.
         response_bytes: Of the message; 0 for none.
+        trace: Its span, once there is one.
     """
 
     deadline: Deadline | None = None
     # Whether it waits for news, and for nobody to send or take anything.
     resting = False
+    trace: RequestTrace | None = None
 
     def __init__(
         self, stream: Stream, request: Request, connection: Caller, listener: Answerer
