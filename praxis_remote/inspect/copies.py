@@ -9,6 +9,7 @@ Runs on the policy's thread, before the policy does. Everything is bounded, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -149,7 +150,7 @@ def keep_action(action: Any, index: int, batch: int) -> KeptArray:
     array = np.asarray(action)
     row = array[index] if array.ndim and len(array) == batch else array
     shape = row.shape
-    flat = row.reshape(-1, row.shape[-1]) if row.ndim > 2 else row
+    flat = row.reshape(math.prod(shape[:-1]), shape[-1]) if row.ndim > 2 else row
     part = flat[(slice(_MAX_SIDE_OF_ACTION),) * flat.ndim]
     return KeptArray(part.copy(), shape, array.dtype.name)
 

@@ -88,12 +88,24 @@ def _detail(step: Step, traces: Mapping[str, Array]) -> dict[str, Any]:
         "index": step.index,
         "batch": step.batch,
         "infer": step.infer,
+        "phases": _phases(step),
         "error": step.error,
         "values": values,
         "more_keys": step.more_keys,
         "kwargs": json.dumps(_plain(step.kwargs), indent=2, ensure_ascii=False),
         "action": None if step.action is None else _describe_action(step.action),
     }
+
+
+def _phases(step: Step) -> dict[str, float]:
+    """Returns seconds by phase; encoding and sending the answer come after them."""
+    before, phases = step.caller.timing, {}
+    if before is not None:
+        phases = {"receive": before.receive, "decode": before.decode, "queue": before.queue}
+    if step.infer is not None:
+        phases = {**phases, "infer": step.infer}
+        phases["total"] = sum(phases.values())
+    return phases
 
 
 def _describe_value(
@@ -159,7 +171,7 @@ def _describe_image(kept: KeptArray, summary: Summary | None) -> dict[str, Any]:
 def _describe_action(kept: KeptArray) -> dict[str, Any]:
     assert kept.data is not None
     data = kept.data
-    rows = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
+    rows = data if data.ndim == 2 else data.reshape(1, -1)
     return {
         "dtype": kept.dtype,
         "shape": list(kept.shape),

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..timing import ServerTiming
 from ..types import Array
 from .copies import TRACED_SIZE, Kept, KeptArray, same, trace
 
@@ -37,15 +38,17 @@ _STATE = "state"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asked for a step.
+    """Who asked for a step, and what came before it.
 
     Attributes:
         peer: Its address.
         session: What it calls itself (``praxis-session-id``), if it does.
+        timing: How long the phases before the policy's took.
     """
 
     peer: str
     session: str | None = None
+    timing: ServerTiming | None = None
 
     @property
     def name(self) -> str:

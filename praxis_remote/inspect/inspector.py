@@ -50,6 +50,9 @@ class Inspector:
         max_episodes: Of more, the one that was seen longest ago is forgotten.
         max_bytes: Of all that is kept of observations; the same is done beyond it.
 
+    Attributes:
+        episodes: What is kept.
+
     Raises:
         ValueError: A host that is reached from elsewhere, or a port that cannot be.
         OSError: The port is in use.
@@ -74,7 +77,7 @@ class Inspector:
         self._socket = bind(check_address(check_loopback(host), port, lowest_port=0))
         self._address = Address(*self._socket.getsockname()[:2])
         self._tokens = tokens
-        self._episodes = Episodes(max_episodes, max_bytes)
+        self.episodes = Episodes(max_episodes, max_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -98,7 +101,7 @@ class Inspector:
             TypeError: It lacks a method of a policy.
         """
         check_handler(handler)
-        return WatchedHandler(handler, self._episodes)
+        return WatchedHandler(handler, self.episodes)
 
     def start(self) -> None:
         """Answers from now on, on a thread of its own.
@@ -135,7 +138,7 @@ class Inspector:
     async def _main(self, ready: concurrent.futures.Future[None]) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         door = Door(self._tokens, f"praxis-inspect-{self.port}")
-        app = make_app(self._episodes, door, self._ended)
+        app = make_app(self.episodes, door, self._ended)
         # No log of accesses: a link may hold a token.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
         await runner.setup()

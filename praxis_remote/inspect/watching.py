@@ -148,4 +148,5 @@ def _caller() -> Caller:
     except LookupError:
         return Caller("this process")
     session = dict(request.metadata).get(SESSION_KEY)
-    return Caller(request.peer, keep_name(session) if isinstance(session, str) else None)
+    name = keep_name(session) if isinstance(session, str) else None
+    return Caller(request.peer, name, request.timing)

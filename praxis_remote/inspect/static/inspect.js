@@ -246,6 +246,8 @@ function showAction(detail) {
     })));
     body.append(make("p", { className: "caption" }, `each dimension over the ${rows.length} steps of the chunk`));
   }
+  const size = action.shape.reduce((product, length) => product * length, 1);
+  if (size > rows.length * width) body.append(make("p", { className: "caption" }, `only the first ${rows.length} steps and ${width} dimensions are shown`));
   $("action").replaceChildren(body);
 }
 
@@ -259,9 +261,10 @@ function showHead(detail) {
   const facts = [
     fact("step", String(detail.steps)),
     fact("rate", detail.rate === null ? "–" : `${detail.rate.toFixed(1)}/s`),
-    fact("policy took", detail.infer === null ? "still working" : seconds(detail.infer)),
+    ...Object.entries(detail.phases).map(([name, value]) => fact(name, seconds(value))),
   ];
-  if (detail.infer_trace.length > 1) facts.push(make("div", {}, plot(detail.infer_trace)));
+  if (detail.infer === null) facts.push(fact("infer", "the policy works on it"));
+  if (detail.infer_trace.length > 1) facts.push(make("div", { title: "infer, of late" }, plot(detail.infer_trace)));
   facts.push(fact("in its batch", `${detail.index + 1} of ${detail.batch}`), fact("peer", detail.peer));
   if (detail.session !== null) facts.push(fact("session", detail.session));
   facts.push(fact("last seen", make("span", { id: "seen" }, ago(detail.age))));
