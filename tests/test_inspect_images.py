@@ -64,7 +64,7 @@ def test_a_shape_that_could_be_read_in_two_orders_is_said_to_be() -> None:
 
 def picture(array: Any, *, swapped: bool = False) -> Any:
     """Returns an image's pixels after the way to the browser."""
-    kept = keep_observation({FRONT: array})[FRONT]
+    kept = keep_observation({FRONT: array})[0][FRONT]
     assert isinstance(kept, KeptArray)
     assert kept.layout is not None
     assert kept.data is not None
@@ -115,7 +115,7 @@ def test_what_is_no_number_is_magenta() -> None:
 
 def test_of_a_large_image_every_so_many_pixels_are_kept() -> None:
     array = np.arange(3 * MAX_SIDE * 9, dtype=np.int32).astype(np.uint8).reshape(-1, 3, 3)
-    kept = keep_observation({FRONT: array})[FRONT]
+    kept = keep_observation({FRONT: array})[0][FRONT]
     assert isinstance(kept, KeptArray)
     assert (kept.shape, kept.step) == (array.shape, 3)
     np.testing.assert_array_equal(picture(array), array[::3, ::3])
@@ -123,7 +123,7 @@ def test_of_a_large_image_every_so_many_pixels_are_kept() -> None:
 
 def said(array: Any, stale: int = 0) -> str:
     """Returns what is flagged of an image."""
-    kept = keep_observation({FRONT: array})[FRONT]
+    kept = keep_observation({FRONT: array})[0][FRONT]
     assert isinstance(kept, KeptArray)
     assert kept.data is not None
     return "; ".join(flags(kept, summarize(kept.data), stale))

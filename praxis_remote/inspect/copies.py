@@ -9,7 +9,9 @@ Runs on the policy's thread, before the policy does. Everything is bounded, and 
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -99,8 +101,8 @@ class KeptScalar:
 Kept: TypeAlias = KeptArray | KeptText | KeptScalar
 
 
-def keep_observation(observation: Mapping[str, Any]) -> dict[str, Kept]:
-    """Returns copies of an observation's first keys and values."""
+def keep_observation(observation: Mapping[str, Any]) -> tuple[dict[str, Kept], int]:
+    """Returns copies of an observation's first keys and values, and the bytes of arrays."""
     kept: dict[str, Kept] = {}
     room = MAX_STEP_BYTES
     for key, value in observation.items():
@@ -109,7 +111,7 @@ def keep_observation(observation: Mapping[str, Any]) -> dict[str, Kept]:
         kept[keep_name(key)] = copy = _keep(key, value, room)
         if isinstance(copy, KeptArray):
             room -= copy.nbytes
-    return kept
+    return kept, MAX_STEP_BYTES - room
 
 
 def keep_name(name: str) -> str:
@@ -128,7 +130,7 @@ def _keep(key: str, value: Any, room: int) -> Kept:
 
 
 def _keep_array(key: str, array: Array, room: int) -> KeptArray:
-    dtype = array.dtype.name
+    dtype = _name(array.dtype)
     layout = find_layout(key, array.shape, dtype)
     if layout is not None:
         view, step = layout.thin(array), layout.step
@@ -142,6 +144,10 @@ def _keep_array(key: str, array: Array, room: int) -> KeptArray:
     return KeptArray(data, array.shape, dtype, step, layout)
 
 
+# numpy makes it anew each time.
+_name = functools.lru_cache(maxsize=64)(operator.attrgetter("name"))
+
+
 def keep_action(action: Any, index: int, batch: int) -> KeptArray:
     """Returns a copy of one observation's part of an action: of a chunk the beginning.
 
@@ -152,7 +158,7 @@ def keep_action(action: Any, index: int, batch: int) -> KeptArray:
     shape = row.shape
     flat = row.reshape(math.prod(shape[:-1]), shape[-1]) if row.ndim > 2 else row
     part = flat[(slice(_MAX_SIDE_OF_ACTION),) * flat.ndim]
-    return KeptArray(part.copy(), shape, array.dtype.name)
+    return KeptArray(part.copy(), shape, _name(array.dtype))
 
 
 def keep_kwargs(kwargs: Any) -> Any:
@@ -193,33 +199,28 @@ def same(one: Kept | None, other: Kept) -> bool:
         return False
     first, second = one.data.reshape(-1), other.data.reshape(-1)
     glance = max(1, first.size // _GLANCE)
-    return _same_bits(first[::glance], second[::glance]) and _same_bits(first, second)
-
-
-def _same_bits(one: Array, other: Array) -> bool:
-    return np.array_equal(
-        np.ascontiguousarray(one).view(np.uint8), np.ascontiguousarray(other).view(np.uint8)
-    )
+    if first[::glance].tobytes() != second[::glance].tobytes():
+        return False
+    return glance == 1 or np.array_equal(first.view(np.uint8), second.view(np.uint8))
 
 
 def trace(kept: Mapping[str, Kept]) -> tuple[dict[str, slice], Array]:
     """Returns the numbers of which the course is shown, and which of them is which key's."""
     places: dict[str, slice] = {}
-    parts: list[Any] = []
-    size = 0
+    numbers: list[float] = []
     for key, value in kept.items():
         if isinstance(value, KeptScalar):
-            part = np.array([value.value], np.float64)
-        elif isinstance(value, KeptArray) and _is_state(value) and value.data is not None:
-            part = value.data.reshape(-1)
+            part = [value.value]
+        elif isinstance(value, KeptArray) and value.data is not None and _is_state(value):
+            part = value.data.reshape(-1).tolist()
         else:
             continue
-        if size + part.size > _MAX_TRACED:
+        start = len(numbers)
+        if start + len(part) > _MAX_TRACED:
             break
-        places[key] = slice(size, size + part.size)
-        parts.append(part)
-        size += part.size
-    return places, np.concatenate(parts, dtype=np.float64) if parts else np.empty(0)
+        numbers += part
+        places[key] = slice(start, len(numbers))
+    return places, np.array(numbers, np.float64)
 
 
 def _is_state(value: KeptArray) -> bool:

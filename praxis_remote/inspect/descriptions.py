@@ -85,7 +85,7 @@ def _detail(step: Step, traces: Mapping[str, Array]) -> dict[str, Any]:
         "stamp": step.seen,
         "peer": step.caller.peer,
         "session": step.caller.session,
-        "index": step.index,
+        "index": step.place,
         "batch": step.batch,
         "infer": step.infer,
         "phases": _phases(step),

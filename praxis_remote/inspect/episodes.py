@@ -13,9 +13,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,16 +56,16 @@ class Caller:
         return self.peer if self.session is None else self.session
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What the policy received for an episode, and what it answered.
 
     Attributes:
         observation: Copies of keys and values.
+        kept_bytes: Of these copies.
         more_keys: How many there are no copies of.
         kwargs: A copy of the policy_kwargs.
         caller: Who asked.
-        index: The observation's place in its batch.
+        place: The observation's place in its batch.
         batch: How many observations came together.
         seen: When it came, on the store's clock.
         unchanged: For how many steps in a row an array has been what it was before.
@@ -75,13 +75,14 @@ class Step:
     """
 
     observation: Mapping[str, Kept]
+    kept_bytes: int
     more_keys: int
     kwargs: Any
     caller: Caller
-    index: int
+    place: int
     batch: int
     seen: float
-    unchanged: Mapping[str, int] = field(default_factory=dict)
+    unchanged: Mapping[str, int] = MappingProxyType({})
     action: KeptArray | None = None
     error: str | None = None
     infer: float | None = None
@@ -95,11 +96,10 @@ class Step:
         camera = isinstance(kept, KeptArray) and kept.layout is not None
         return steps + 1 if steps >= STALE_STEPS and (camera or _STATE in key) else 0
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """Bytes of the copies."""
-        arrays = (*self.observation.values(), self.action)
-        return sum(each.nbytes for each in arrays if isinstance(each, KeptArray))
+        return self.kept_bytes + (0 if self.action is None else self.action.nbytes)
 
 
 class Episode:
@@ -131,7 +131,7 @@ class Episode:
             for key, value in step.observation.items():
                 if same(before.observation.get(key), value):
                     unchanged[key] = before.unchanged.get(key, 0) + 1
-        self.latest = replace(step, unchanged=unchanged)
+        self.latest = step._replace(unchanged=unchanged)
         self.steps += 1
         self._seen.append(step.seen)
         places, numbers = trace(step.observation)
@@ -229,7 +229,7 @@ class Episodes:
         with self.lock:
             if (episode := self._episodes.get(label)) is not None:
                 self._bytes -= episode.latest.nbytes
-                episode.end(replace(episode.latest, **outcome))
+                episode.end(episode.latest._replace(**outcome))
                 self._bytes += episode.latest.nbytes
                 self.changes += 1
 

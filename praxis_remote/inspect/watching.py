@@ -114,9 +114,9 @@ class WatchedHandler:
         for index, observation in enumerate(observations[: self._episodes.max_episodes]):
             name = f"{caller.name} [{index}]" if episode_ids is None else episode_ids[index]
             label = keep_name(name)
-            kept = keep_observation(observation)
+            kept, size = keep_observation(observation)
             more_keys = len(observation) - len(kept)
-            step = Step(kept, more_keys, kwargs, caller, index, len(observations), now)
+            step = Step(kept, size, more_keys, kwargs, caller, index, len(observations), now)
             self._episodes.add(label, step)
             labels.append(label)
         return _Labels(labels, len(observations))
