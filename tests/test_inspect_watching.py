@@ -303,14 +303,18 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
 def test_policy_kwargs_are_copied_as_far_as_they_go() -> None:
     kwargs: Any = {"many": list(range(10**5)), "t": 0.1}
-    deep: Any = {}
-    kwargs["deep"] = deep
+    deepest: Any = {}
+    deep = deepest
     for _ in range(40):
         deep["d"] = deep = {}
     watched = Watched(RecordingHandler())
-    for each in (kwargs, {"deep": kwargs["deep"], "big": 2**60, "nan": float("nan")}):
-        watched.handler.predict_action([{"x": 1}], policy_kwargs=each, episode_ids=("a",))
-        shown = json.loads(watched.detail("a")["kwargs"])
+
+    def shown_of(kwargs: Any) -> Any:
+        watched.handler.predict_action([{"x": 1}], policy_kwargs=kwargs, episode_ids=("a",))
+        return json.loads(watched.detail("a")["kwargs"])
+
+    assert len(shown_of(kwargs)["many"]) < 300
+    shown = shown_of({"deep": deepest, "big": 2**60, "nan": float("nan")})
     assert shown["big"] == str(2**60)
     assert shown["nan"] == "nan"
     assert str(shown["deep"]).count("d") == 16

@@ -30,14 +30,18 @@ _SHOWN_VALUES = 64
 
 def to_json(value: Any) -> str:
     """Returns JSON that a browser reads: numbers that JSON has no form for go as text."""
-    return json.dumps(_plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    try:
+        # Courses are many numbers, nearly always finite ones.
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) <= _MAX_INT else str(value)
+        return value if -_MAX_INT <= value <= _MAX_INT else str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -120,7 +124,7 @@ def _describe_value(
         return {
             **about,
             "kind": "numbers",
-            "values": [kept.value],
+            "values": _plain([kept.value]),
             **_scalar(kind),
             **_course(key, traces),
         }
@@ -141,13 +145,13 @@ def _describe_array(kept: KeptArray, stale: int) -> dict[str, Any]:
         "dtype": kept.dtype,
         "shape": list(kept.shape),
         "step": kept.step,
-        "range": None if summary is None else [summary.low, summary.high, summary.mean],
+        "range": None if summary is None else _plain([summary.low, summary.high, summary.mean]),
         "flags": flags(kept, summary, stale),
     }
     if kept.layout is not None and kept.data is not None:
         return {**about, **_describe_image(kept, summary)}
     data = kept.data
-    shown = [] if data is None else data.reshape(-1)[:_SHOWN_VALUES].tolist()
+    shown = [] if data is None else _plain(data.reshape(-1)[:_SHOWN_VALUES].tolist())
     size = math.prod(kept.shape)
     return {**about, "kind": "numbers", "values": shown, "more": max(0, size - TRACED_SIZE)}
 
@@ -175,6 +179,6 @@ def _describe_action(kept: KeptArray) -> dict[str, Any]:
     return {
         "dtype": kept.dtype,
         "shape": list(kept.shape),
-        "rows": rows.tolist(),
+        "rows": rows.tolist() if rows.dtype.kind == "f" else _plain(rows.tolist()),
         "flags": flags(kept, summarize(data), 0),
     }
