@@ -68,13 +68,6 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [text for text in complaints if " 401 " not in text and " 403 " not in text] == []
 
 
-class Knows:
-    """Lets in with one token."""
-
-    def check(self, token: str) -> bool:
-        return token == "right"
-
-
 @pytest.fixture
 def inspector() -> Iterator[Inspector]:
     with Inspector() as inspector:
@@ -245,7 +238,7 @@ def test_the_keyboard_moves_among_many_episodes_and_pauses(
 
 
 def test_a_wrong_token_sees_nothing_and_the_right_one_everything(page: Page) -> None:
-    with Inspector(tokens=Knows()) as inspector:
+    with Inspector(tokens=["right"]) as inspector:
         show(inspector, {FRONT: random_image(8, 8, 3)}, "secret")
         page.goto(inspector.url)
         for token in ("wrong", "right"):
@@ -260,7 +253,7 @@ def test_a_wrong_token_sees_nothing_and_the_right_one_everything(page: Page) -> 
 
 
 def test_a_link_with_the_token_leads_in_and_leaves_it_behind(page: Page) -> None:
-    with Inspector(tokens=Knows()) as inspector:
+    with Inspector(tokens=["right"]) as inspector:
         show(inspector, {"x": 1}, "secret")
         page.goto(f"{inspector.url}?token=right")
         expect(page.locator("#head h2")).to_have_text("secret")

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -26,20 +27,12 @@ from command import TIMEOUT
 from hosts import LOOPBACK
 from processes import Start
 
+from praxis_remote import PolicyClient
+from praxis_remote.address import parse_address
 from praxis_remote.inspect import Inspector
 from praxis_remote.testing import RecordingHandler
 
 EVERYTHING = ("/", "/inspect.js", "/events", "/episodes/1/0.png", "/nothing")
-
-
-class Tokens:
-    """Knows some tokens."""
-
-    def __init__(self, *known: str) -> None:
-        self.known = set(known)
-
-    def check(self, token: str) -> bool:
-        return token in self.known
 
 
 class Answer:
@@ -92,7 +85,7 @@ def inspector() -> Iterator[Inspector]:
 
 @pytest.fixture
 def guarded() -> Iterator[Inspector]:
-    with Inspector(tokens=Tokens("sesame", "newer")) as inspector:
+    with Inspector(tokens=["sesame", "newer"]) as inspector:
         fill(inspector)
         yield inspector
 
@@ -192,16 +185,22 @@ def test_a_wrong_token_gets_no_cookie(guarded: Inspector, by_link: bool) -> None
     assert answer.headers["Set-Cookie"] is None
 
 
-def test_a_cookie_ends_with_its_token() -> None:
-    tokens = Tokens("sesame")
+def test_a_cookie_ends_with_its_token(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("sesame # for now\n")
     with Inspector(tokens=tokens) as inspector:
         cookie = log_in(inspector, "sesame").headers["Set-Cookie"].partition(";")[0]
         assert ask(inspector, "/", Cookie=cookie).status == 200
         with asked(inspector, "/events", Cookie=cookie) as stream:
             assert stream.readline()
-            tokens.known = {"another"}
+            tokens.write_text("another\n")
             assert b"" in [stream.readline() for _ in range(4)]
         assert ask(inspector, "/", Cookie=cookie).status == 401
+
+
+def test_no_tokens_at_all_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="tokens: none"):
+        Inspector(tokens=[])
 
 
 def test_neither_tokens_nor_payloads_are_logged(
@@ -288,13 +287,22 @@ def test_the_core_imports_nothing_of_it() -> None:
     assert result.stdout == "set()\n", result.stderr
 
 
-def test_the_command_logs_the_page_s_address_and_shows_what_is_called(start: Start) -> None:
-    process = start("serve", "policies:Policy", "--port", "0", "--inspect-port", "0")
+def test_the_command_logs_the_page_s_address_and_asks_for_the_server_s_token(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").write_text("sesame\n")
+    options = ["--inspect-port", "0", "--token-file", "tokens"]
+    process = start("serve", "policies:Policy", "--port", "0", *options)
     url = process.err.wait_for("inspect at ").partition("inspect at ")[2]
-    with process.client() as client:
+    address = parse_address((process.out.next() or "").rpartition(" ")[2])
+    with PolicyClient(address.host, address.port, timeout=TIMEOUT, token="sesame") as client:
         client.predict_action([{"gripper": 0.25}])
     connection = HTTPConnection(url.removeprefix("http://").removesuffix("/"), timeout=TIMEOUT)
     connection.request("GET", "/events")
+    with connection.getresponse() as refused:
+        assert refused.status == 401
+        refused.read()
+    connection.request("GET", "/events", headers={"Authorization": "Bearer sesame"})
     with connection.getresponse() as stream:
         chosen = json.loads(stream.readline().removeprefix(b"data: "))["chosen"]
         assert chosen["values"][0]["key"] == "gripper"

@@ -9,26 +9,19 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections import OrderedDict
-from typing import Protocol
 
 from aiohttp import web
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, RequestRefusedError
+from ..tokens import Tokens, digest
 
-__all__ = ["Door", "Tokens", "check_loopback", "is_own_name"]
+__all__ = ["Door", "check_loopback", "is_own_name"]
 
 # Browsers that are logged in at a time.
 _MAX_VISITS = 64
 
-_BEARER = "bearer "
-
-
-class Tokens(Protocol):
-    """Knows the tokens that let in."""
-
-    def check(self, token: str) -> bool:
-        """Returns whether it is one of them; takes as long for every wrong one."""
-        ...
+# No rpc of those that are answered without a token.
+_NO_RPC = ""
 
 
 def check_loopback(host: str) -> str:
@@ -77,26 +70,33 @@ class Door:
     def __init__(self, tokens: Tokens | None, name: str) -> None:
         self._tokens = tokens
         self._name = name
-        # By cookie the token that it stands for, which may cease to let in.
-        self._visits: OrderedDict[str, str] = OrderedDict()
+        # By cookie the digest of its token, which may cease to let in.
+        self._visits: OrderedDict[str, bytes] = OrderedDict()
 
     def is_open_to(self, request: web.Request) -> bool:
         """Returns whether a request may be answered."""
-        if self._tokens is None:
-            return True
-        kind = request.headers.get("Authorization", "")
-        if kind[: len(_BEARER)].lower() == _BEARER:
-            return self._tokens.check(kind[len(_BEARER) :].strip())
-        token = self._visits.get(request.cookies.get(self._name, ""))
-        return token is not None and self._tokens.check(token)
+        header = request.headers.get("Authorization")
+        if header is not None:
+            return self._lets_in(digest(header))
+        return self._lets_in(self._visits.get(request.cookies.get(self._name, "")))
 
     def enter(self, token: str, response: web.StreamResponse) -> bool:
         """Gives a cookie for a token; returns whether it was one of them."""
-        if self._tokens is None or not self._tokens.check(token):
+        shown = digest(f"Bearer {token}")
+        if shown is None or not self._lets_in(shown):
             return False
         cookie = secrets.token_urlsafe(32)
-        self._visits[cookie] = token
+        self._visits[cookie] = shown
         while len(self._visits) > _MAX_VISITS:
             self._visits.popitem(last=False)
         response.set_cookie(self._name, cookie, httponly=True, samesite="Strict", path="/")
+        return True
+
+    def _lets_in(self, shown: bytes | None) -> bool:
+        if self._tokens is None:
+            return True
+        try:
+            self._tokens.check(_NO_RPC, shown)
+        except RequestRefusedError:
+            return False
         return True

@@ -19,7 +19,8 @@ from ..address import Address, check_address
 from ..listening import bind
 from ..protocol import PolicyHandler
 from ..server import check_handler
-from .door import Door, Tokens, check_loopback
+from ..tokens import Tokens, TokensLike
+from .door import Door, check_loopback
 from .episodes import Episodes
 from .watching import WatchedHandler
 from .web import make_app
@@ -45,8 +46,8 @@ class Inspector:
     Args:
         port: 0 lets the system pick one; `url` tells.
         host: 127.0.0.1, ``::1`` or ``localhost``; no other is taken.
-        tokens: What knows the tokens that let in: an object with ``check(token) -> bool``.
-            None to let in everybody on this machine.
+        tokens: Of which a visitor must show one: several, or the path of a file with
+            them, as for `PolicyServer`. None to let in everybody on this machine.
         max_episodes: Of more, the one that was seen longest ago is forgotten.
         max_bytes: Of all that is kept of observations; the same is done beyond it.
 
@@ -54,7 +55,8 @@ class Inspector:
         episodes: What is kept.
 
     Raises:
-        ValueError: A host that is reached from elsewhere, or a port that cannot be.
+        ValueError: A host that is reached from elsewhere, a port that cannot be, or no
+            token where some were to be.
         OSError: The port is in use.
 
     Example:
@@ -70,13 +72,14 @@ class Inspector:
         port: int = 0,
         *,
         host: str = "127.0.0.1",
-        tokens: Tokens | None = None,
+        tokens: TokensLike | None = None,
         max_episodes: int = 64,
         max_bytes: int = 256 * 2**20,
     ) -> None:
+        known = None if tokens is None else Tokens(tokens)
         self._socket = bind(check_address(check_loopback(host), port, lowest_port=0))
         self._address = Address(*self._socket.getsockname()[:2])
-        self._tokens = tokens
+        self._tokens = known
         self.episodes = Episodes(max_episodes, max_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
