@@ -13,8 +13,8 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ def add_serve(commands: Any) -> None:
     add_option(parser, "--limit", words.limit, help=text, **options)
     text = "what running calls get to finish when the server stops; %(default)g by default"
     add_option(parser, "--grace", words.grace, default=10.0, metavar="SECONDS", help=text)
+    text = "of a page that shows what the policy receives; for this machine only; 0 picks one"
+    add_option(parser, "--inspect-port", words.port, metavar="PORT", help=text)
     text = "of everything that is logged to stderr; %(default)s by default"
     parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
     add_server_security(parser)
@@ -135,13 +137,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     atexit.register(ignore_signals)
     limits = Limits(**words.as_mapping(arguments.limit, "--limit"))
     scheduler = Scheduler()
-    with killed_by_signals():
-        server, name = _make_server(arguments, kwargs, limits, scheduler)
-    try:
-        asyncio.run(_serve_until_signalled(server, name, arguments.grace))
-    except HandlerError as error:
-        log.debug("the traceback", exc_info=error.__cause__)
-        raise CommandError(f"{error.details()}; for its traceback add --log-level debug") from error
+    with ExitStack() as pages:
+        with killed_by_signals():
+            watch = _open_page(arguments, pages)
+            server, name = _make_server(arguments, kwargs, limits, scheduler, watch)
+        try:
+            asyncio.run(_serve_until_signalled(server, name, arguments.grace))
+        except HandlerError as error:
+            log.debug("the traceback", exc_info=error.__cause__)
+            advice = "for its traceback add --log-level debug"
+            raise CommandError(f"{error.details()}; {advice}") from error
     if not scheduler.idle:
         log.warning("leaving although the policy still works on a call that was given up")
         leave()
@@ -153,6 +158,7 @@ def _make_server(
     kwargs: Mapping[str, object],
     limits: Limits,
     scheduler: Scheduler,
+    watch: Callable[[PolicyHandler], PolicyHandler],
 ) -> tuple[PolicyServer, str]:
     try:
         address = check_address(arguments.host, arguments.port, lowest_port=0)
@@ -167,7 +173,7 @@ def _make_server(
     handler = _load_on(scheduler, arguments.target, kwargs)
     with _advice_on(address):
         server = PolicyServer(
-            handler,
+            watch(handler),
             host=address.host,
             port=address.port,
             max_message_size=arguments.max_message_size,
@@ -177,6 +183,27 @@ def _make_server(
             **security,
         )
     return server, type(handler).__name__
+
+
+def _open_page(
+    arguments: argparse.Namespace, pages: ExitStack
+) -> Callable[[PolicyHandler], PolicyHandler]:
+    """Returns what has a page show a policy, if there is to be one; ``pages`` ends it."""
+    if arguments.inspect_port is None:
+        return lambda handler: handler
+    try:
+        from ..inspect import Inspector
+    except ImportError as error:
+        raise CommandError(f"--inspect-port: {error}") from error
+    try:
+        inspector = Inspector(arguments.inspect_port, tokens=arguments.token_file)
+        return pages.enter_context(inspector).watch
+    except InvalidValueError as error:
+        raise CommandError(error.details()) from error
+    except OSError as error:
+        advice = _NEXT_AFTER_ERRNO.get(error.errno or 0, "check --inspect-port")
+        advice = advice.replace("--port", "--inspect-port")
+        raise CommandError(f"{error.strerror}; {advice}") from error
 
 
 def _wherever_from(address: AnyAddress) -> AnyAddress:
