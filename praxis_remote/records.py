@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from .calls import Metadata
 from .errors import StatusCode
 from .timing import ServerTiming
 
@@ -21,14 +20,17 @@ log = logging.getLogger("praxis_remote.server")
 _RECENT = 4096
 
 
+UNKNOWN = "unknown"
+"""In place of paths that a server does not have, of which callers may make up any number."""
+
+
 class CallRecord(NamedTuple):
     """A call that has ended.
 
     Attributes:
-        path: ``/package.Service/Method``, as the caller sent it.
+        path: ``/package.Service/Method``; `UNKNOWN` for one that the server does not have.
         code: How it ended; CANCELLED where the caller was gone.
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
-        metadata: What the caller sent along.
         timing: The phases that it reached, in seconds.
         total: Seconds from its first byte to its last.
         ended: When, on the monotonic clock.
@@ -39,7 +41,6 @@ class CallRecord(NamedTuple):
     path: str
     code: StatusCode
     peer: str
-    metadata: Metadata
     timing: ServerTiming
     total: float
     ended: float

@@ -33,7 +33,7 @@ from .http2 import ServerCall
 from .limits import Limits
 from .protocol import PolicyHandler
 from .readiness import Readiness
-from .records import CallObserver, Recorder
+from .records import UNKNOWN, CallObserver, Recorder
 from .reflection import REFLECTION, Reflection
 from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
@@ -153,6 +153,8 @@ class PolicyService:
     def ended(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
         record = call.record()
+        if call.path not in self._routes:
+            record = record._replace(path=UNKNOWN)
         self.recorder.add(record)
         trace = call.trace or _trace(call)
         if trace is not None:

@@ -29,11 +29,13 @@ def test_the_names_and_defaults_are_those_that_users_of_0_1_1_have_in_their_code
 
     assert parameters(PolicyClient).startswith("host='localhost', port=50051, *timeout=None")
     assert parameters(PolicyClient.predict_action) == (
-        "self, observations, *policy_kwargs=None, *episode_ids=None, *timeout=None, *retries=None"
+        "self, observations, *policy_kwargs=None, *episode_ids=None, *timeout=None, "
+        "*retries=None, *metadata=None, *on_timing=None"
     )
     assert parameters(PolicyClient.predict_action_from_parts) == (
         "self, state=None, images=None, task_description=None, "
-        "*policy_kwargs=None, *episode_id=None, *timeout=None, *retries=None"
+        "*policy_kwargs=None, *episode_id=None, *timeout=None, "
+        "*retries=None, *metadata=None, *on_timing=None"
     )
     assert parameters(PolicyClient.reset) == "self, *episode_ids=None, *timeout=None, *retries=None"
     assert parameters(PolicyClient.health_check) == "self, *timeout=None, *retries=None"

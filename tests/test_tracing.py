@@ -183,7 +183,7 @@ def test_spans_say_what_was_called_and_where(face: Face, host: str, spans: Spans
     ],
 )
 def test_any_peer_has_an_address(spans: Spans, peer: str, expected: tuple[str, int | None]) -> None:
-    record = CallRecord(PREDICT.path, StatusCode.OK, peer, (), ServerTiming(), 1.0, 1.0, 0, 0)
+    record = CallRecord(PREDICT.path, StatusCode.OK, peer, ServerTiming(), 1.0, 1.0, 0, 0)
     RequestTrace(spans.tracer, PREDICT.path, peer, (), 0.0).end(record)
     said = facts(spans.one(SpanKind.SERVER))
     assert (said["client.address"], said.get("client.port")) == expected

@@ -331,7 +331,6 @@ class ServerCall(Call):
             self.path,
             self.code or StatusCode.CANCELLED,
             self.peer,
-            self.metadata,
             ServerTiming.between(self.marks),
             ended - self.marks[0],
             ended,
