@@ -13,17 +13,20 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hosts import LOOPBACK
 
 from praxis_remote import PolicyClient, PolicyServer
+from praxis_remote.calls import PREDICT
+from praxis_remote.codec import encode_predict_request
 from praxis_remote.errors import HandlerError
 from praxis_remote.inspect import Inspector
 from praxis_remote.inspect.copies import MAX_KEYS, KeptArray, KeptScalar, KeptText, keep_observation
 from praxis_remote.inspect.descriptions import describe, to_json
 from praxis_remote.inspect.episodes import Episode, Episodes
-from praxis_remote.inspect.watching import SESSION_KEY, WatchedHandler
+from praxis_remote.inspect.watching import WatchedHandler
 from praxis_remote.server import check_handler
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
@@ -320,20 +323,30 @@ def test_policy_kwargs_are_copied_as_far_as_they_go() -> None:
     assert str(shown["deep"]).count("d") == 16
 
 
+def predict_in_a_session(server: PolicyServer) -> None:
+    with PolicyClient(server.host, server.port, timeout=20, session_id="robot-7") as client:
+        client.predict_action([{"x": 1}, {"x": 2}])
+
+
+def predict_without_one(server: PolicyServer) -> None:
+    request = b"".join(encode_predict_request([{"x": 1}, {"x": 2}], None, None))
+    with grpc.insecure_channel(server.address) as channel:
+        channel.unary_unary(PREDICT.path, bytes, bytes)(request, timeout=20)
+
+
 @pytest.mark.parametrize(
-    ("metadata", "name"),
-    [({SESSION_KEY: "robot-7"}, lambda peer: "robot-7"), ({}, lambda peer: peer)],
+    ("predict", "name"),
+    [(predict_in_a_session, lambda peer: "robot-7"), (predict_without_one, lambda peer: peer)],
     ids=["session", "peer"],
 )
 def test_without_ids_an_episode_goes_by_its_caller_and_its_place(
-    metadata: dict[str, str], name: Callable[[str], str]
+    predict: Callable[[PolicyServer], None], name: Callable[[str], str]
 ) -> None:
     with (
         Inspector() as inspector,
         PolicyServer(inspector.watch(RecordingHandler()), host=LOOPBACK, port=0) as server,
-        PolicyClient(server.host, server.port, timeout=20, metadata=metadata) as client,
     ):
-        client.predict_action([{"x": 1}, {"x": 2}])
+        predict(server)
         described = describe(inspector.episodes, None, 0.0)
         detail = described["chosen"]
         labels = [row["label"] for row in described["episodes"]]

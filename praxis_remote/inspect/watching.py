@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from ..calls import SESSION_ID
 from ..context import current_request
 from ..protocol import PolicyHandler
 from ..types import Array
 from .copies import keep_action, keep_kwargs, keep_name, keep_observation
 from .episodes import Caller, Episodes, Step
 
-__all__ = ["SESSION_KEY", "WatchedHandler"]
+__all__ = ["WatchedHandler"]
 
 log = logging.getLogger("praxis_remote.inspect")
 
-SESSION_KEY = "praxis-session-id"
+
 """The metadata in which a client tells what it calls itself."""
 
 _MAX_ERROR = 1000
@@ -147,6 +148,6 @@ def _caller() -> Caller:
         request = current_request()
     except LookupError:
         return Caller("this process")
-    session = dict(request.metadata).get(SESSION_KEY)
+    session = dict(request.metadata).get(SESSION_ID)
     name = keep_name(session) if isinstance(session, str) else None
     return Caller(request.peer, name, request.timing)
