@@ -26,9 +26,6 @@ __all__ = ["WatchedHandler"]
 
 log = logging.getLogger("praxis_remote.inspect")
 
-
-"""The metadata in which a client tells what it calls itself."""
-
 _MAX_ERROR = 1000
 
 T = TypeVar("T")
