@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench microbench profile soak hostile build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench microbench profile soak hostile docs docs-serve build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: $(STAMP) ## Run the tests, with branch coverage
 stateful: $(STAMP) ## Draw programs for the shared state, new ones each time, for half an hour
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -s --timeout=0 tests/test_stateful_*.py $(PYTEST_ARGS)
 
-check: style types licenses check-proto ## Run every check that is not a test
+check: style types licenses check-proto docs ## Run every check that is not a test
 
 style: $(STAMP) ## Check lint rules and format
 	$(BIN)/ruff check .
@@ -66,8 +66,15 @@ soak: $(STAMP) ## Have 256 clients call a server for an hour; fail if anything i
 hostile: $(STAMP) ## Measure what peers that mean harm cost one that does not
 	$(BIN)/python -m soak.hostile $(HOSTILE_ARGS)
 
+docs: $(STAMP) ## Build the documentation into site/; fail for a link that leads nowhere
+	# Not --quiet, with which warnings are not counted.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP) ## Show the documentation at http://127.0.0.1:8000, and follow changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000
+
 build: $(STAMP) ## Build the source distribution and the wheel into dist/
 	$(BIN)/uv build --sdist --wheel
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .envs dist build demo-output .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs dist build site demo-output .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
