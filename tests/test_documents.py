@@ -50,6 +50,7 @@ NOT_RUN = {
     "docs/how-to/envoy.md": 1,
     "docs/how-to/kubernetes.md": 1,
     "docs/how-to/migrate.md": 5,
+    "docs/how-to/slow.md": 1,
     "docs/how-to/ssh.md": 3,
     "docs/how-to/systemd.md": 1,
     "docs/how-to/watch.md": 2,
