@@ -66,8 +66,8 @@ soak: $(STAMP) ## Have 256 clients call a server for an hour; fail if anything i
 hostile: $(STAMP) ## Measure what peers that mean harm cost one that does not
 	$(BIN)/python -m soak.hostile $(HOSTILE_ARGS)
 
+# Not --quiet, with which warnings are not counted.
 docs: $(STAMP) ## Build the documentation into site/; fail for a link that leads nowhere
-	# Not --quiet, with which warnings are not counted.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(STAMP) ## Show the documentation at http://127.0.0.1:8000, and follow changes
