@@ -46,6 +46,7 @@ SECURE = "docs/how-to/secure.md"
 ERRORS = "docs/reference/errors.md"
 
 NOT_RUN = {
+    README: 1,
     "docs/how-to/container.md": 1,
     "docs/how-to/envoy.md": 1,
     "docs/how-to/kubernetes.md": 1,
@@ -353,10 +354,9 @@ def test_a_make_target_that_is_mentioned_exists(target: str) -> None:
 # ---------------------------------------------------------------- tables
 
 
-@pytest.mark.parametrize("page", [README, ERRORS])
-def test_the_table_of_errors_is_that_of_the_package(page: str) -> None:
+def test_the_table_of_errors_is_that_of_the_package() -> None:
     pattern = r"^\| `(\w+Error)` \| *(?:`(\w+)`)? *\| (.*?) \|"
-    rows = re.findall(pattern, text_of(page), re.MULTILINE)
+    rows = re.findall(pattern, text_of(ERRORS), re.MULTILINE)
     assert len(rows) > 10
     for name, built_in, statuses in rows:
         cls = getattr(errors, name)
