@@ -44,6 +44,7 @@ from .errors import (
 )
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments
 from .http2 import Response, Silences
+from .logs import event
 from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
@@ -180,6 +181,7 @@ class AsyncPolicyClient:
                 "a token is sent to %s without TLS: whoever is on the way can read it, and use it; "
                 "pass tls=True or ClientTLS(...), on the command line --tls",
                 address,
+                extra=event("open", address=str(address)),
             )
         self._channel = Channel(
             address,

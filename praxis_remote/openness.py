@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 
 from .address import AnyAddress
+from .logs import event
 from .tls import ServerContexts
 
 __all__ = ["warn_if_open"]
@@ -42,4 +43,4 @@ def warn_if_open(address: AnyAddress, tls: ServerContexts | None, *, named: bool
     risks = [*([_ANYBODY] * anybody), *([_READABLE] * (tls is None))]
     if risks:
         text = "OPEN TO THE NETWORK: other machines may reach %s: %s"
-        log.warning(text, address, "; ".join(risks))
+        log.warning(text, address, "; ".join(risks), extra=event("open", address=str(address)))

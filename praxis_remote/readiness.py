@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from .calls import Deadline
 from .errors import HandlerError, RemoteError
+from .logs import event
 from .scheduler import Scheduler
 from .stage import Progress, Stage
 
@@ -82,12 +83,15 @@ class Readiness:
         """
         if self._warmup is not None:
             begun = time.monotonic()
+            log.info("the policy warms up", extra=event("warming"))
             try:
                 self._warmup()
             except BaseException as error:  # a policy may raise anything, SystemExit included
                 text = f"{type(error).__name__}: {error}".removesuffix(": ")
                 raise HandlerError(f"the policy's warmup() failed: {text}") from error
-            log.info("the policy warmed up in %.1f s", time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            fields = event("warmed", seconds=seconds)
+            log.info("the policy warmed up in %.1f s", seconds, extra=fields)
         self.refresh()
 
     def warmed_up(self) -> None:
@@ -104,7 +108,8 @@ class Readiness:
         try:
             self._willing = bool(self._is_ready())
         except BaseException:  # as above
-            log.exception("the policy's is_ready failed")
+            fields = event("policy_failed", method="is_ready")
+            log.exception("the policy's is_ready failed", extra=fields)
             self._willing = False
 
     async def ask(self, deadline: Deadline | None = None) -> None:

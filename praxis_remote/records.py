@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from .errors import StatusCode
+from .logs import event
 from .timing import ServerTiming
 
 log = logging.getLogger("praxis_remote.server")
@@ -96,4 +97,4 @@ class Recorder:
             try:
                 observer.call_ended(record)
             except Exception:  # it shall not cost the call's connection
-                log.exception("an observer of calls failed")
+                log.exception("an observer of calls failed", extra=event("unforeseen"))

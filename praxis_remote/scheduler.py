@@ -21,6 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .calls import Deadline
 from .errors import DeadlineExceededError, ResourceExhaustedError
+from .logs import event
 from .stepper import Delivery
 
 log = logging.getLogger("praxis_remote.scheduler")
@@ -168,7 +169,8 @@ class Scheduler:
             try:
                 back(bring, outcome)
             except RuntimeError:
-                log.debug("the event loop was closed before a job ended")
+                text = "the event loop was closed before a job ended"
+                log.debug(text, extra=event("policy_busy"))
 
         def bring(outcome: list[Any]) -> None:
             delivery.deliver(outcome.pop(0), outcome.pop())

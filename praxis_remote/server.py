@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from .address import DEFAULT_PORT, UnixAddress, check_address
 from .errors import HandlerError, InvalidValueError
@@ -24,6 +24,7 @@ from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits
 from .listening import bind, check_socket_mode
+from .logs import Event, Fields, event
 from .loop import SharedEventLoop
 from .openness import warn_if_open
 from .protocol import PolicyHandler
@@ -136,6 +137,7 @@ class PolicyServer:
             tls=None if contexts is None else contexts.get,
         )
         warn_if_open(self._address, contexts, named=gate is not None)
+        log.info("listening on %s", self._address, extra=self._event("listening"))
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -264,9 +266,11 @@ class PolicyServer:
         try:
             self._service.readiness.begin()
             await self._listener.start(self._socket)
-            log.info("serving on %s", self._address)
+            log.info("serving on %s", self._address, extra=self._event("serving"))
             ready.set_result(None)
             await self._stop_requested.wait()
+            text = "stopping: no new calls are taken, running ones get %g s"
+            log.info(text, self._grace, extra=self._event("draining", seconds=self._grace))
             await self._listener.stop(self._grace)
         except asyncio.CancelledError:
             self._progress.enter(Stage.DRAINING)
@@ -281,7 +285,8 @@ class PolicyServer:
     def _fail(self, error: HandlerError) -> None:
         """Stops, since the policy cannot be called."""
         if not self._blocking:
-            log.error("stopping: %s", error.details(), exc_info=error.__cause__)
+            fields = self._event("policy_failed", method="warmup")
+            log.error("stopping: %s", error.details(), exc_info=error.__cause__, extra=fields)
         self._failure = error
         self.request_stop()
 
@@ -319,8 +324,11 @@ class PolicyServer:
         self._socket.close()
         self._service.close()
         if not self._stopped.done():
+            log.info("stopped serving on %s", self._address, extra=self._event("stopped"))
             self._stopped.set_result(None)
-            log.info("stopped serving on %s", self._address)
+
+    def _event(self, name: Event, **fields: Unpack[Fields]) -> dict[str, object]:
+        return {**event(name, **fields), "address": self.address}
 
     def __enter__(self) -> Self:
         """Starts serving on a thread of its own, if it does not already."""

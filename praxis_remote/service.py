@@ -31,6 +31,7 @@ from .framing import Segments
 from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
 from .limits import Limits
+from .logs import Event, event
 from .protocol import PolicyHandler
 from .readiness import Readiness
 from .records import UNKNOWN, CallObserver, Recorder
@@ -76,11 +77,22 @@ def _giving_way(function: Callable[[], T]) -> T:
         sys.setswitchinterval(before)
 
 
+_TEXTS: dict[Event, str] = {
+    "policy_failed": "%s: the policy's %s failed",
+    "policy_rejected": "%s: the policy's %s rejected a request",
+}
+
+
+def _log_exception(name: Event, call: ServerCall, method: str) -> None:
+    fields = event(name, peer=call.peer, path=call.path, method=method)
+    log.exception(_TEXTS[name], call.peer, method, extra=fields)
+
+
 def _trace(call: ServerCall) -> RequestTrace | None:
     try:
         return trace_request(call.path, call.peer, call.metadata, call.marks[0])
     except Exception:  # of a span processor; it shall not cost the call
-        log.exception("the span of a call could not be made")
+        log.exception("the span of a call could not be made", extra=event("unforeseen"))
         return None
 
 
@@ -161,7 +173,7 @@ class PolicyService:
             try:
                 trace.end(record)
             except Exception:  # it shall not cost the call's connection
-                log.exception("the span of a call could not be ended")
+                log.exception("the span of a call could not be ended", extra=event("unforeseen"))
 
     def find(self, head: bytes | memoryview) -> int:
         """Returns where the first tensor's data lies in a request that begins like this."""
@@ -293,7 +305,8 @@ class PolicyService:
         try:
             self._model_info = str(self._handler.model_info())
         except BaseException as error:
-            log.exception("the policy's model_info failed")
+            fields = event("policy_failed", method="model_info")
+            log.exception("the policy's model_info failed", extra=fields)
             self._model_info = HandlerError(str(error) or type(error).__name__)
 
     async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
@@ -312,13 +325,13 @@ class PolicyService:
                     with trace.current():
                         return function()
                 except RemoteError:
-                    log.exception("%s: the policy's %s failed", call.peer, method)
+                    _log_exception("policy_failed", call, method)
                     raise
                 except (TypeError, ValueError) as error:
-                    log.exception("%s: the policy's %s rejected a request", call.peer, method)
+                    _log_exception("policy_rejected", call, method)
                     raise InvalidArgumentError(str(error) or type(error).__name__) from error
                 except BaseException as error:
-                    log.exception("%s: the policy's %s failed", call.peer, method)
+                    _log_exception("policy_failed", call, method)
                     raise HandlerError(str(error) or type(error).__name__) from error
                 finally:
                     if len(call.marks) == reached:

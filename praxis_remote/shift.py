@@ -19,6 +19,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from .logs import event
 from .loop import SharedEventLoop
 from .scheduler import Scheduler
 
@@ -137,7 +138,8 @@ class Shift:
         try:
             self._loop.run_forever()
         except BaseException:  # the policy's thread must go on
-            log.exception("the event loop failed in a way that was not foreseen")
+            text = "the event loop failed in a way that was not foreseen"
+            log.exception(text, extra=event("unforeseen"))
         self._drives += 1
         if self._asleep:
             self._alarm.set()

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .logs import event
+
 log = logging.getLogger("praxis_remote.files")
 
 T = TypeVar("T")
@@ -63,9 +65,10 @@ class Watched(Generic[T]):
         try:
             self._value = self._make()
         except (OSError, ValueError) as error:
-            log.error("%s; what was read of %s before stays in use", error, names)
+            text, fields = "%s; what was read of %s before stays in use", event("reload_failed")
+            log.error(text, error, names, extra=fields)
         else:
-            log.info("read again what has changed: %s", names)
+            log.info("read again what has changed: %s", names, extra=event("reloaded"))
 
 
 def _identify(path: Path) -> tuple[int, ...] | None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import atexit
-import errno
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,18 @@ from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
 from ..errors import HandlerError, InvalidValueError
 from ..limits import DEFAULT_MAX_PENDING, Limits
 from ..listening import bind, check_socket_mode
+from ..logs import JsonFormatter, event
 from ..protocol import PolicyHandler
+from ..records import CallObserver
 from ..scheduler import Scheduler
 from ..server import PolicyServer
 from ..tls import ServerContexts, ServerTLS
 from ..tokens import Tokens
 from . import words
 from .errors import CommandError, UsageError
+from .listening import advice_on
 from .loading import KwargsRefusedError, LoadError, PolicyCodeError, Target, load
+from .metrics import add_metrics_options, serving_metrics
 from .options import (
     add_command,
     add_kwarg,
@@ -49,7 +52,10 @@ log = logging.getLogger("praxis_remote.cli")
 # A terminal and a supervisor may both send theirs for one wish to stop.
 _TOGETHER = 0.5
 
-_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_LOG_FORMATS: dict[str, Callable[[], logging.Formatter]] = {
+    "text": lambda: logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"),
+    "json": JsonFormatter,
+}
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _DESCRIPTION = """\
@@ -74,6 +80,7 @@ examples:
   praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock --socket-mode 660
   praxis-remote serve my_mod:MyPolicy --host 0.0.0.0 --tls-cert server.pem \\
       --tls-key server.key --token-file tokens
+  praxis-remote serve my_mod:MyPolicy --metrics-port 9464 --log-format json
 
 stopping:
   SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls get
@@ -88,19 +95,6 @@ exit codes:
        line on stderr says why
   2    the command line is wrong
 """
-
-_NEXT_AFTER_ERRNO: dict[int, str] = {
-    errno.EADDRINUSE: "stop what listens there, or choose another --port (0 lets the system pick)",
-    errno.EACCES: "ports below 1024 take privileges; choose another --port",
-    errno.EADDRNOTAVAIL: "give --host an address of this machine, or 0.0.0.0 for all of them",
-}
-
-_NEXT_AFTER_ERRNO_OF_PATH: dict[int, str] = {
-    errno.EADDRINUSE: "stop what listens there, or give --host another path",
-    errno.EEXIST: "move it away, or give --host another path",
-    errno.ENOENT: "make it, or give --host another path",
-    errno.EACCES: "give --host a path in a folder that you may write to",
-}
 
 
 def add_serve(commands: Any) -> None:
@@ -126,31 +120,42 @@ def add_serve(commands: Any) -> None:
     add_option(parser, "--inspect-port", words.port, metavar="PORT", help=text)
     text = "of everything that is logged to stderr; %(default)s by default"
     parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
+    text = "of a line: for people, or one JSON object with the fields; %(default)s by default"
+    parser.add_argument("--log-format", choices=_LOG_FORMATS, default="text", help=text)
     add_server_security(parser)
+    add_metrics_options(parser)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     kwargs = words.as_mapping(arguments.kwarg)
-    _log_to_stderr(arguments.log_level)
+    _log_to_stderr(arguments.log_level, arguments.log_format)
     _import_from_current_folder()
     # Registered before the policy's own exit hooks, it runs after them.
     atexit.register(ignore_signals)
     limits = Limits(**words.as_mapping(arguments.limit, "--limit"))
     scheduler = Scheduler()
-    with ExitStack() as pages:
+    with serving_metrics(arguments) as metrics, ExitStack() as pages:
         with killed_by_signals():
+            observers = () if metrics is None else (metrics,)
             watch = _open_page(arguments, pages)
-            server, name = _make_server(arguments, kwargs, limits, scheduler, watch)
-        try:
-            asyncio.run(_serve_until_signalled(server, name, arguments.grace))
-        except HandlerError as error:
-            log.debug("the traceback", exc_info=error.__cause__)
-            advice = "for its traceback add --log-level debug"
-            raise CommandError(f"{error.details()}; {advice}") from error
+            server, name = _make_server(arguments, kwargs, limits, scheduler, observers, watch)
+        if metrics is not None:
+            metrics.watch(server)
+        _run(server, name, arguments.grace)
     if not scheduler.idle:
-        log.warning("leaving although the policy still works on a call that was given up")
+        text = "leaving although the policy still works on a call that was given up"
+        log.warning(text, extra=event("policy_busy"))
         leave()
     return 0
+
+
+def _run(server: PolicyServer, name: str, grace: float) -> None:
+    try:
+        asyncio.run(_serve_until_signalled(server, name, grace))
+    except HandlerError as error:
+        fields = event("load_failed", policy=name)
+        log.debug("the traceback", exc_info=error.__cause__, extra=fields)
+        raise CommandError(f"{error.details()}; for its traceback add --log-level debug") from error
 
 
 def _make_server(
@@ -158,6 +163,7 @@ def _make_server(
     kwargs: Mapping[str, object],
     limits: Limits,
     scheduler: Scheduler,
+    observers: Sequence[CallObserver],
     watch: Callable[[PolicyHandler], PolicyHandler],
 ) -> tuple[PolicyServer, str]:
     try:
@@ -171,7 +177,7 @@ def _make_server(
     # Loading may take minutes, after which is no time to learn that the port is taken.
     _check_can_listen(address)
     handler = _load_on(scheduler, arguments.target, kwargs)
-    with _advice_on(address):
+    with advice_on(address):
         server = PolicyServer(
             watch(handler),
             host=address.host,
@@ -179,6 +185,7 @@ def _make_server(
             max_message_size=arguments.max_message_size,
             max_pending=arguments.max_pending,
             limits=limits,
+            observers=observers,
             scheduler=scheduler,
             **security,
         )
@@ -195,15 +202,13 @@ def _open_page(
         from ..inspect import Inspector
     except ImportError as error:
         raise CommandError(f"--inspect-port: {error}") from error
+    address = check_address("127.0.0.1", arguments.inspect_port, lowest_port=0)
     try:
-        inspector = Inspector(arguments.inspect_port, tokens=arguments.token_file)
-        return pages.enter_context(inspector).watch
+        with advice_on(address, port="--inspect-port"):
+            inspector = Inspector(arguments.inspect_port, tokens=arguments.token_file)
+            return pages.enter_context(inspector).watch
     except InvalidValueError as error:
         raise CommandError(error.details()) from error
-    except OSError as error:
-        advice = _NEXT_AFTER_ERRNO.get(error.errno or 0, "check --inspect-port")
-        advice = advice.replace("--port", "--inspect-port")
-        raise CommandError(f"{error.strerror}; {advice}") from error
 
 
 def _wherever_from(address: AnyAddress) -> AnyAddress:
@@ -230,36 +235,27 @@ def _check_files(
 
 
 def _check_can_listen(address: AnyAddress) -> None:
-    with _advice_on(address):
+    with advice_on(address):
         bind(address).close()
-
-
-@contextmanager
-def _advice_on(address: AnyAddress) -> Iterator[None]:
-    table, otherwise = _NEXT_AFTER_ERRNO, "check --host and --port"
-    if isinstance(address, UnixAddress):
-        table, otherwise = _NEXT_AFTER_ERRNO_OF_PATH, "check --host"
-    try:
-        yield
-    except OSError as error:
-        advice = table.get(error.errno or 0, otherwise)
-        raise CommandError(f"{error.strerror}; {advice}") from error
 
 
 def _load_on(scheduler: Scheduler, target: Target, kwargs: Mapping[str, object]) -> PolicyHandler:
     """Returns the policy, imported and made on the thread that will run it."""
-    log.debug("loading %s", target)
+    log.debug("loading %s", target, extra=event("loading", policy=str(target)))
     begun = time.monotonic()
     try:
         handler = scheduler.call(lambda: load(target, kwargs))
     except KwargsRefusedError as error:
         raise UsageError(str(error)) from error
     except PolicyCodeError as error:
-        log.debug("the traceback", exc_info=error.__cause__)
+        fields = event("load_failed", policy=str(target))
+        log.debug("the traceback", exc_info=error.__cause__, extra=fields)
         raise CommandError(f"{error}; for its traceback add --log-level debug") from error
     except LoadError as error:
         raise CommandError(str(error)) from error
-    log.info("loaded %s in %.1f s", type(handler).__name__, time.monotonic() - begun)
+    name, seconds = type(handler).__name__, time.monotonic() - begun
+    fields = event("loaded", policy=name, seconds=seconds)
+    log.info("loaded %s in %.1f s", name, seconds, extra=fields)
     return handler
 
 
@@ -273,14 +269,14 @@ async def _serve_until_signalled(server: PolicyServer, name: str, grace: float) 
         await serving
         return
     server.request_stop(grace=grace)
-    log.info("stopping: no new calls are taken, running ones get %g s", grace)
     await asyncio.wait({serving}, timeout=_TOGETHER)
     if not serving.done():
         stop.clear()
-        log.info("waiting for calls to finish; SIGINT or SIGTERM once more stops at once")
+        text = "waiting for calls to finish; SIGINT or SIGTERM once more stops at once"
+        log.info(text, extra=event("waiting"))
         await _first_of(serving, stop)
     if not serving.done():
-        log.warning("stopping at once")
+        log.warning("stopping at once", extra=event("draining", seconds=0.0))
         server.request_stop()
     await serving
 
@@ -292,10 +288,12 @@ async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> None:
     waiting.cancel()
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=_LOG_FORMAT)
-    # It tells of every header of every call.
-    logging.getLogger("hpack").setLevel(logging.INFO)
+def _log_to_stderr(level: str, form: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LOG_FORMATS[form]())
+    logging.basicConfig(handlers=[handler], level=level.upper())
+    if form != "text":
+        logging.captureWarnings(True)  # which would be lines of another form
 
 
 def _import_from_current_folder() -> None:

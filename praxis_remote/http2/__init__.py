@@ -13,12 +13,18 @@ aside: they cancel the caller's task where here a deadline, a reset or a lost
 connection settles the call, so that nothing is cancelled but by its caller.
 """
 
+import logging
+
 from .client import ClientConnection, Response
 from .server import Listener
 from .server_call import ServerCall
 from .server_stream import StreamCall
 from .streams import NotTakenError
 from .watch import Silences
+
+# It tells of every header of every call, tokens among them, to whoever looks at DEBUG.
+if (_hpack := logging.getLogger("hpack")).level == logging.NOTSET:
+    _hpack.setLevel(logging.INFO)
 
 __all__ = [
     "ClientConnection",

@@ -22,6 +22,8 @@ from grpclib import protocol as grpclib_protocol
 from grpclib.config import Configuration
 from typing_extensions import override
 
+from ..address import name_peer
+from ..logs import event
 from .cipher import Cipher
 from .machine import StateMachine
 
@@ -113,7 +115,7 @@ class Connection(grpclib_protocol.Connection):
         if not self.write_ready.is_set():
             self._waiting += size
             if self._waiting > _MAX_WAITING:
-                log.warning("ending a connection whose peer sends, and reads nothing")
+                self._log_overrun()
                 self._transport.abort()
                 return
         if self._socket is None:
@@ -125,6 +127,12 @@ class Connection(grpclib_protocol.Connection):
         self._backlog.extend(map(memoryview, segments))
         if not waiting:
             self._send_backlog()
+
+    def _log_overrun(self) -> None:
+        name = self._transport.get_extra_info
+        peer, reason = name_peer(name("peername"), name("sockname")), "it sends, and reads nothing"
+        fields = event("connection_ended", peer=peer, reason=reason)
+        log.warning("%s: ending the connection: %s", peer, reason, extra=fields)
 
     def _send_backlog(self) -> None:
         assert self._socket is not None

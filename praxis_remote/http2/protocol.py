@@ -24,6 +24,7 @@ from h2.settings import SettingCodes, Settings
 from typing_extensions import override
 
 from ..address import name_peer
+from ..logs import event
 from .cipher import Cipher, TLSError
 from .connection import Connection
 from .machine import StateMachine, max_headers
@@ -151,6 +152,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             patience=self.processor.patience,
         )
         self._watch = Watch(self._silences, time.monotonic())
+        self._owner.connection_made()
         if self._cipher is None:
             self._greet()
         else:
@@ -298,10 +300,14 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         except ProtocolError as error:
             # h2 has said goodbye already.
             self.connection.flush()
-            self.processor.close(f"the peer broke the protocol: {error}")
+            reason = f"the peer broke the protocol: {error}"
+            self._owner.connection_ending(reason, faulty=True)
+            self.processor.close(reason)
         except Exception:
             # It shall cost this connection, and not more.
-            log.exception("closing a connection after an unforeseen error")
+            log.exception(
+                "closing a connection after an unforeseen error", extra=event("unforeseen")
+            )
             self.processor.close("an unforeseen error; see the log of the process")
 
     def _end_tls(self, error: TLSError) -> None:
@@ -312,10 +318,11 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             return
         name = self.connection.transport.get_extra_info
         peer = name_peer(name("peername"), name("sockname"))
-        log.warning("%s: no connection was made: %s", peer, error.details)
+        fields = event("connection_refused", peer=peer, reason=error.details)
+        log.warning("%s: no connection was made: %s", peer, error.details, extra=fields)
         # To close while something of the client's is unread would take from it what it
         # was told.
-        self.retire(error.details)
+        self._retire(error.details)
 
     # What follows in the same read on the end of the connection is of no interest.
 
@@ -424,6 +431,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
 
     def retire(self, reason: str) -> None:
         """Ends a connection that carries no calls, with time for the peer to read so."""
+        self._owner.connection_ending(reason, faulty=False)
+        self._retire(reason)
+
+    def _retire(self, reason: str) -> None:
         self.leave(reason)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.close, reason)
 
@@ -436,9 +447,12 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         reason: str,
         code: ErrorCodes = ErrorCodes.NO_ERROR,
         patience: float = CLOSE_TIMEOUT,
+        *,
+        faulty: bool = True,
     ) -> None:
         """Says goodbye with the reason, fails the calls and closes."""
         if not self.connection.is_closing():
+            self._owner.connection_ending(reason, faulty=faulty)
             with suppress(H2Error):
                 self.connection.h2.say_goodbye(code, reason)
                 self.connection.flush()

@@ -31,6 +31,7 @@ from ..errors import (
 )
 from ..framing import MessageReader, Reserve, Segments
 from ..limits import Limits
+from ..logs import Event, event, printable
 from ..memory import Pool
 from .budget import Account, Budget
 from .cipher import Cipher
@@ -43,6 +44,12 @@ from .watch import Silences
 log = logging.getLogger("praxis_remote.http2")
 
 _STOPPING = "the server is shutting down"
+
+# What is logged of a connection that is ended, by whether it was refused.
+_ENDINGS: dict[bool, tuple[Event, str]] = {
+    False: ("connection_ended", "ending"),
+    True: ("connection_refused", "refusing"),
+}
 
 # Connections that may wait to be accepted, and those that are in one turn of the loop.
 _BACKLOG, _ACCEPTED = 1024, 16
@@ -113,7 +120,7 @@ class _ServerConnection(Owner):
 
     def __init__(self, listener: Listener, silences: Silences) -> None:
         self._listener = listener
-        self._greeted = False
+        self._greeted = self._refused = False
         self._since = time.monotonic()
         self.account = listener.open_account()
         self.called = False
@@ -157,6 +164,31 @@ class _ServerConnection(Owner):
         self._listener.begin(call)
 
     @override
+    def connection_made(self) -> None:
+        fields = event("connection_opened", peer=self.peer)
+        log.debug("%s: connected", self.peer, extra=fields)
+
+    @override
+    def connection_ending(self, reason: str, *, faulty: bool) -> None:
+        if reason == _STOPPING:
+            return  # which is no news of one connection
+        name, what = _ENDINGS[self._refused]
+        reason = printable(reason)
+        log.log(
+            logging.WARNING if faulty else logging.INFO,
+            "%s: %s the connection: %s",
+            self.peer,
+            what,
+            reason,
+            extra=event(name, peer=self.peer, reason=reason),
+        )
+
+    def refuse(self, reason: str) -> None:
+        """Ends it as soon as it can be told why."""
+        self._refused = True
+        self.protocol.refuse(reason)
+
+    @override
     def settings_received(self) -> None:
         self._greeted = True
 
@@ -167,13 +199,19 @@ class _ServerConnection(Owner):
     @override
     def connection_closed(self, reason: str) -> None:
         self._listener.drop(self)
+        if self.protocol.made:
+            reason = printable(reason)
+            fields = event("connection_closed", peer=self.peer, reason=reason)
+            log.debug("%s: disconnected: %s", self.peer, reason, extra=fields)
 
     def look(self, now: float, handshake_seconds: float) -> None:
         """Looks whether the client is there, and does what it should."""
         if self._greeted:
             self.protocol.look(now)
         elif self.protocol.made and now - self._since >= handshake_seconds:
-            self.protocol.end(f"no HTTP/2 settings came within {handshake_seconds:g} s")
+            # As of whoever only looks whether the port is open.
+            reason = f"no HTTP/2 settings came within {handshake_seconds:g} s"
+            self.protocol.end(reason, faulty=False)
 
 
 class Listener:
@@ -256,9 +294,7 @@ class Listener:
         if idlest is not None:
             idlest.give_place("idle for longest, when another client came")
             return
-        text = f"all {self._max_connections} connections are in use; try again later"
-        log.warning("refusing a connection: %s", text)
-        connection.protocol.refuse(text)
+        connection.refuse(f"all {self._max_connections} connections are in use; try again later")
 
     def drop(self, connection: _ServerConnection) -> None:
         """Takes the news that a connection is closed."""
@@ -307,10 +343,9 @@ class Listener:
         for slowest in slow:
             if account.fits(size):
                 return
-            log.warning("%s: %s: ended to make room", slowest.peer, slowest.path)
-            slowest.end_with(
-                ResourceExhaustedError("memory is short, and this message moves slowest")
-            )
+            reason = "memory is short, and this message moves slowest"
+            slowest.log_end(reason)
+            slowest.end_with(ResourceExhaustedError(reason))
 
     def refuse_calls(self) -> None:
         """Takes no more calls from now on. May be called in any thread."""
@@ -409,7 +444,12 @@ class Listener:
         except RemoteError as error:
             call.send_status(error)
         except H2Error as error:
-            log.debug("%s: the connection failed while answering: %s", call.peer, error)
+            reason = printable(str(error))
+            fields = event("connection_failed", peer=call.peer, path=call.path, reason=reason)
+            text = "%s: the connection failed while answering: %s"
+            log.debug(text, call.peer, reason, extra=fields)
         except Exception as error:
-            log.exception("%s: %s failed in a way that was not foreseen", call.peer, call.path)
+            fields = event("unforeseen", peer=call.peer, path=call.path)
+            text = "%s: %s failed in a way that was not foreseen"
+            log.exception(text, call.peer, call.path, extra=fields)
             call.send_status(HandlerError(f"{type(error).__name__}: {error}"))

@@ -37,6 +37,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
+from ..logs import event
 from ..records import CallRecord
 from ..stepper import Stepper
 from ..timing import SERVER_TIMING, ServerTiming, encode_server_timing
@@ -275,8 +276,13 @@ class ServerCall(Call):
         moved, size = self._progress()
         what = "request" if self._answer is None else "response"
         text = f"nothing of the {what} moved for {seconds:g} s, after {moved} of {size} bytes"
-        log.warning("%s: %s: %s", self.peer, self.path, text)
+        self.log_end(text)
         self.end_with(DeadlineExceededError(text))
+
+    def log_end(self, reason: str) -> None:
+        """Tells the log why the call ends before its time."""
+        fields = event("call_ended", peer=self.peer, path=self.path, reason=reason)
+        log.warning("%s: %s: %s", self.peer, self.path, reason, extra=fields)
 
     def _progress(self) -> tuple[int, int]:
         if self._writer is None:
@@ -383,7 +389,7 @@ class ServerCall(Call):
         try:
             writer = MessageWriter(segments, max_message_size, "response")
         except MessageTooLargeError as error:
-            log.warning("%s: %s: %s", self.peer, self.path, error.details())
+            self.log_end(error.details())
             raise
         self.hold(writer.remaining)
         self._stream.queue_headers(RESPONSE_HEADERS)

@@ -130,7 +130,7 @@ class StreamCall(ServerCall):
     def stalled(self, seconds: float) -> None:
         what = "request" if self._writer is None else "response"
         text = f"nothing of the {what} moved for {seconds:g} s"
-        log.warning("%s: %s: %s", self.peer, self.path, text)
+        self.log_end(text)
         self.end_with(DeadlineExceededError(text))
 
     # What the service asks.

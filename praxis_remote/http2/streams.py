@@ -121,6 +121,17 @@ class Owner(ABC):
         """Takes a new call, which it shall register. Not for clients."""
         raise OffenceError(f"a request on stream {stream.id}, from a server")
 
+    def connection_made(self) -> None:  # noqa: B027 - for servers
+        """Takes the news that there is a connection."""
+
+    def connection_ending(self, reason: str, *, faulty: bool) -> None:  # noqa: B027 - as well
+        """Takes the news that this end gives the connection up.
+
+        Args:
+            reason: Why.
+            faulty: Whether the peer did what it should not, or did not what it should.
+        """
+
     @abstractmethod
     def settings_received(self) -> None:
         """Takes the news that the peer has sent its settings."""

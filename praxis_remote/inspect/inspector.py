@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ..address import Address, check_address
 from ..listening import bind
+from ..logs import event
 from ..protocol import PolicyHandler
 from ..server import check_handler
 from ..tokens import Tokens, TokensLike
@@ -120,7 +121,7 @@ class Inspector:
         )
         self._thread.start()
         ready.result()
-        log.info("inspect at %s", self.url)
+        log.info("inspect at %s", self.url, extra=event("inspect", address=self.url))
 
     def close(self) -> None:
         """Ends the page. May be called repeatedly."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..calls import SESSION_ID
 from ..context import current_request
+from ..logs import event
 from ..protocol import PolicyHandler
 from ..types import Array
 from .copies import keep_action, keep_kwargs, keep_name, keep_observation
@@ -94,7 +95,8 @@ class WatchedHandler:
             return look(*args, **kwargs)
         except Exception:
             if not self._failed:
-                log.exception("cannot show a call; the policy is not concerned")
+                text = "cannot show a call; the policy is not concerned"
+                log.exception(text, extra=event("unforeseen"))
             self._failed = True
             return None
 
