@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -67,12 +68,14 @@ class Pair:
         client: Who calls.
         server: Who answers.
         unix: Whether they meet at a UNIX socket instead of on loopback.
+        options: What both are told beyond that, for peers that know it.
     """
 
     title: str
     client: Peer
     server: Peer
     unix: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 PAIRS = {
@@ -97,8 +100,8 @@ class Running(Closing):
         self.server = pair.server.start()
         self.client = pair.client.start()
         try:
-            self.address: str = self.server.ask("serve", unix=pair.unix)
-            self.client.ask("connect", address=self.address)
+            self.address: str = self.server.ask("serve", unix=pair.unix, **pair.options)
+            self.client.ask("connect", address=self.address, **pair.options)
         except BaseException:
             self.close()
             raise

@@ -13,12 +13,12 @@ Each round begins with another pair, so that none always follows the same neighb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.pairs import PAIRS, Running
+from benchmarks.pairs import PAIRS, Pair, Running
 from benchmarks.payloads import payload
 from benchmarks.peers.client import Limit
 
@@ -60,13 +60,18 @@ class Study:
     limit: Limit
 
 
-def measure(studies: Sequence[Study], rounds: int, progress: Progress) -> list[Sample]:
+def measure(
+    studies: Sequence[Study],
+    rounds: int,
+    progress: Progress,
+    pairs: Mapping[str, Pair] = PAIRS,
+) -> list[Sample]:
     """Returns a sample for each round, pair and payload."""
     samples = []
     names = list(dict.fromkeys(pair for study in studies for pair in study.pairs))
     for number in range(rounds):
         with ExitStack() as stack:
-            running = {name: stack.enter_context(Running(PAIRS[name])) for name in names}
+            running = {name: stack.enter_context(Running(pairs[name])) for name in names}
             for name, study in _steps(studies):
                 progress(f"round {number + 1} of {rounds}: {name}")
                 for pair in _rotated(study.pairs, number):

@@ -24,6 +24,7 @@ from benchmarks import (
 )
 from benchmarks import (
     crowd,
+    features,
     figures,
     memory,
     micro,
@@ -554,3 +555,33 @@ def test_a_wrong_option_is_named_before_anything_is_measured(
     with pytest.raises(SystemExit):
         run(arguments)
     assert text in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- features
+
+
+@pytest.mark.parametrize("name", [name for name in features.PAIRS if features.PAIRS[name].options])
+def test_a_call_comes_through_with_each_thing_that_can_be_switched_on(name: str) -> None:
+    with Running(features.PAIRS[name]) as running:
+        running.check("state")
+        sample = rounds.measure_one(running, "state", TINY)
+    assert len(sample["times"]) == 2
+
+
+def test_features_are_compared_to_none_in_each_round() -> None:
+    samples = [
+        Sample(number, pair, "state", (seconds,), 0, 0, 0, 0)
+        for number in range(3)
+        for pair in features.PAIRS
+        for seconds in [(1 + number) * (1.5e-3 if pair == "tls" else 1e-3)]
+    ]
+    lines = features.render(samples, ["state"]).splitlines()
+    assert len(lines) == 1 + len(features.PAIRS)
+    assert lines[1].split() == ["without", "2.00", "1.00", "(1.00-1.00)"]
+    assert lines[-1].split() == ["TLS", "3.00", "1.50", "(1.50-1.50)"]
+
+
+def test_the_features_are_measured_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    features.main(["--quick", "--rounds", "1", "--payloads", "state"])
+    table = capsys.readouterr().out
+    assert all(pair.title in table for pair in features.PAIRS.values())

@@ -90,9 +90,9 @@ class Endpoint:
 
     # ------------------------------------------------------------ the server's
 
-    def serve(self, unix: bool = False) -> str:
-        """Serves a trivial policy, and returns where."""
-        address: str = self._module.serve(self._policy, unix=unix)
+    def serve(self, unix: bool = False, **options: Any) -> str:
+        """Serves a trivial policy, and returns where. Not every peer has more options."""
+        address: str = self._module.serve(self._policy, unix=unix, **options)
         return address
 
     def answer(self, name: str, watch: bool = False) -> None:
@@ -107,9 +107,9 @@ class Endpoint:
 
     # ------------------------------------------------------------ the client's
 
-    def connect(self, address: str) -> None:
-        """Connects to a server."""
-        self._client = self._module.connect(address)
+    def connect(self, address: str, **options: Any) -> None:
+        """Connects to a server. Not every peer has more options."""
+        self._client = self._module.connect(address, **options)
 
     def prepare(self, name: str) -> None:
         """Makes the batch, so that its memory is there."""

@@ -43,15 +43,20 @@ class Handler:
 
 def serve(policy: Any, *, unix: bool) -> str:
     """Serves on loopback, or on a UNIX socket in a folder of its own."""
+    return serve_handler(Handler(policy), unix=unix)
+
+
+def serve_handler(handler: Any, *, unix: bool = False, **options: Any) -> str:
+    """Serves a handler, with more options for the server."""
     if unix:
         _folders.append(tempfile.TemporaryDirectory())
         address = f"unix:{Path(_folders[-1].name, 'socket')}"
-        server = PolicyServer(Handler(policy), host=address)  # type: ignore[arg-type]  # the contract allows a policy without episode_ids
+        server = PolicyServer(handler, host=address, **options)
     else:
         # 0.1.1 cannot tell which port the system picked.
         port = _free_port()
         address = f"127.0.0.1:{port}"
-        server = PolicyServer(Handler(policy), host="127.0.0.1", port=port)  # type: ignore[arg-type]  # as above
+        server = PolicyServer(handler, host="127.0.0.1", port=port, **options)
     server.serve(block=False)
     _servers.append(server)
     return address
