@@ -410,7 +410,7 @@ def test_what_is_no_tls_at_all_is_a_type_error() -> None:
         ClientTLS(key="k.pem")
     names: tuple[Any, ...] = ("", ".lab", "gpu..lab", "x" * 64, "gpu\0lab", 7)
     for name in names:
-        with pytest.raises(ValueError, match="server_name=.*; pass a host's name"):
+        with pytest.raises(ValueError, match=r"server_name=.*; pass a host's name"):
             ClientTLS(server_name=name)
 
 
