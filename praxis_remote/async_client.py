@@ -512,6 +512,13 @@ class AsyncPolicyClient:
     ) -> None:
         await self.close()
 
+    def _begin_anew(self) -> object:
+        """Has the next call connect, in a forked child; returns what is the parent's."""
+        channel = self._channel
+        self._channel = channel.begin_anew(encode_session_id(self._options["session_id"]))
+        self._last_timing = None
+        return channel
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r})"
 

@@ -77,6 +77,18 @@ class Channel:
         self._failure = ""
         self._closed = False
 
+    def begin_anew(self, session: Headers) -> Channel:
+        """Returns one to the same server, with what was read of files, and no connection."""
+        return Channel(
+            self.address,
+            self._max_message_size,
+            self.metadata,
+            self._silences,
+            tls=self._tls,
+            token=self._token,
+            session=session,
+        )
+
     async def call(
         self,
         path: str,

@@ -120,11 +120,11 @@ class PolicyClient:
             "token": token,
             "session_id": session_id,
         }
+        self._client = AsyncPolicyClient(**self._options)
         self._start(closed=False)
         _clients.add(self)
 
     def _start(self, *, closed: bool) -> None:
-        self._client = AsyncPolicyClient(**self._options)
         self._lock = threading.Lock()
         self._closed = closed
         self._portal: Portal | None = None
@@ -276,7 +276,8 @@ class PolicyClient:
         """Leaves the connection to the parent of a forked process."""
         if self._portal is not None:
             self._portal.leave_to_parent()
-        _left_to_parent.append((self._client, self._portal))
+        # Its files may be gone by now, or have other names from here.
+        _left_to_parent.append((self._client._begin_anew(), self._portal))
         self._finalizer.detach()
         self._start(closed=self._closed)
 

@@ -133,6 +133,7 @@ class PolicyServer:
             max_message_size,
             limits,
             streams=self._service.streams,
+            small=self._service.small,
             admit=None if gate is None else gate.check,
             tls=None if contexts is None else contexts.get,
         )

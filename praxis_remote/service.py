@@ -110,6 +110,7 @@ class PolicyService:
         recorder: What became of the calls.
         readiness: Whether calls shall be sent.
         streams: The paths of methods with many messages.
+        small: The paths of methods whose requests are a name at most.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class PolicyService:
             WATCH: health.watch,
             **dict.fromkeys(REFLECTION, reflection.talk),
         }
-        self.streams = tuple(streams)
+        self.streams, self.small = tuple(streams), (CHECK, LIST)
         self._routes: dict[str, Callable[[Any], Awaitable[Segments]]] = {
             PREDICT.path: self._predict,
             RESET.path: self._reset,

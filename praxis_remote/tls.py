@@ -65,9 +65,16 @@ class ClientTLS:
     def __post_init__(self) -> None:
         if self.key is not None and self.cert is None:
             raise InvalidValueError("tls: key without cert; pass the key's certificate as well")
-        name = self.server_name
-        if name is not None and (not name or name.startswith(".")):
-            raise InvalidValueError(f"tls: server_name={name!r}; pass a host's name")
+        if self.server_name is not None and not _is_name(self.server_name):
+            raise InvalidValueError(f"tls: server_name={self.server_name!r}; pass a host's name")
+
+
+def _is_name(name: object) -> bool:
+    try:
+        # As it is sent.
+        return isinstance(name, str) and name.isprintable() and name.encode("idna")[:1] not in b"."
+    except UnicodeError:
+        return False
 
 
 ServerTLSLike: TypeAlias = ServerTLS | ssl.SSLContext
@@ -136,7 +143,6 @@ def _server_context(files: _Files) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_REQUIRED
     # A connection lasts, so that tickets for the next one would be sent in vain.
     context.num_tickets = 0
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     return _hold_to_rules(context)
 
 
@@ -190,7 +196,6 @@ def _client_context(files: _Files) -> ssl.SSLContext:
         _load_authorities(context, files.ca, "ca")
     if files.cert is not None:
         _load_chain(context, files)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     return _hold_to_rules(context)
 
 
@@ -211,6 +216,8 @@ def _adopt(context: ssl.SSLContext, wrong: int, whose: str, right: str) -> None:
 
 def _hold_to_rules(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = max(_LOWEST, context.minimum_version)
+    # RFC 9113, section 9.2.1.
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     # Without it gRPC's other implementations refuse to talk.
     context.set_alpn_protocols(_ALPN)
     return context

@@ -142,7 +142,9 @@ def _as_header(token: str) -> Headers:
 
 def _read(path: Path, name: str) -> list[str]:
     try:
-        lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
+        lines = [
+            line.partition("#")[0].strip() for line in path.read_text("utf-8-sig").splitlines()
+        ]
     except OSError as error:
         raise InvalidValueError(f"{name}: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .logs import event
 
@@ -44,8 +45,9 @@ class Watched(Generic[T]):
         self._make = make
         # A look from another thread must not find the new files and the old value.
         self._lock = threading.Lock()
-        self._seen = self._look()
+        self._seen: tuple[object, ...] | None = self._look()
         self._value = make()
+        _all.add(self)
 
     def get(self) -> T:
         """Returns what the files say now, or last said."""
@@ -56,6 +58,15 @@ class Watched(Generic[T]):
                 self._seen = seen
                 self._make_anew()
             return self._value
+
+    def begin_anew(self) -> None:
+        """Has the value made anew when it is needed next, in a forked child.
+
+        Another thread of the parent's may have held the lock, or have been amid a use of
+        the value. Files that are gone by now leave what was made before.
+        """
+        self._lock = threading.Lock()
+        self._seen = None
 
     def _look(self) -> tuple[object, ...]:
         return tuple(map(_identify, self._paths))
@@ -79,3 +90,15 @@ def _identify(path: Path) -> tuple[int, ...] | None:
         return None
     # A link of Kubernetes' to another folder shows by the number of the file.
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+_all: weakref.WeakSet[Watched[Any]] = weakref.WeakSet()
+
+
+def _begin_anew_after_fork() -> None:
+    for watched in list(_all):
+        watched.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_after_fork)

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -302,6 +303,20 @@ def test_long_names_are_cut_and_stay_apart() -> None:
     assert max(map(len, watched.labels())) < 250
     watched.handler.reset(episode_ids=ids[:1])
     assert [episode.steps for episode in watched.episodes.all()] == [0, 1]
+
+
+def test_nothing_refers_to_a_long_name_once_it_is_seen() -> None:
+    class Name(str):
+        pass
+
+    name = Name("observation.images." + "k" * 10**6)
+    seen = weakref.ref(name)
+    kept, _ = keep_observation({name: np.zeros((4, 4, 3), np.uint8)})
+    (image,) = kept.values()
+    assert isinstance(image, KeptArray)
+    assert image.layout is not None
+    del name
+    assert seen() is None
 
 
 def test_policy_kwargs_are_copied_as_far_as_they_go() -> None:

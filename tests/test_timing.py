@@ -60,6 +60,7 @@ def test_a_trailer_says_all_phases_to_the_microsecond(marks: list[float]) -> Non
         ("infer;dur=1.2.3", None),
         ("infer;dur=-1", None),
         ("infer;dur=nan", None),
+        ("infer;dur=1," + 2000 * "a" + ", encode;dur=2", ServerTiming(infer=0.001)),
     ],
 )
 def test_what_others_write_is_read_where_it_means_our_phases(

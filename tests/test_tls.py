@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import socket
 import ssl
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +29,7 @@ from http2_peers import RawClient, framed, raw_frame
 
 from praxis_remote import AsyncPolicyClient, ClientTLS, PolicyClient, PolicyServer, ServerTLS
 from praxis_remote.calls import HEALTH_CHECK, PREDICT
-from praxis_remote.errors import UnavailableError
+from praxis_remote.errors import StatusCode, UnavailableError
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
 WAIT = 30.0
@@ -94,6 +98,39 @@ def test_a_client_is_pickled_with_its_files(authority: Authority) -> None:
         assert copy.health_check()[0]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_calls_with_what_its_parent_read_of_files_that_are_gone(
+    authority: Authority, tmp_path: Path
+) -> None:
+    program = textwrap.dedent("""
+        import os, sys
+        from pathlib import Path
+        from praxis_remote import ClientTLS, PolicyClient
+        port, ca, token = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+        client = PolicyClient("127.0.0.1", port, timeout=30, tls=ClientTLS(ca), token=token)
+        assert client.health_check()[0]
+        ca.unlink(), token.unlink()
+        pid = os.fork()
+        assert client.health_check()[0]
+        if pid:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """)
+    token = tmp_path / "token"
+    token.write_text("secret")
+    tls = authority.server()
+    with PolicyServer(RecordingHandler(), port=0, tls=tls, tokens=["secret"]) as server:
+        arguments = [str(server.port), str(authority.ca), str(token)]
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert server.status().counts[HEALTH_CHECK.path, StatusCode.OK] == 3
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_contexts_of_the_users_own_are_taken_and_get_alpn(
     face: Face, authority: Authority, version: ssl.TLSVersion
@@ -102,12 +139,16 @@ def test_contexts_of_the_users_own_are_taken_and_get_alpn(
     ours.load_cert_chain(*authority.issue("server"))
     ours.maximum_version = version
     theirs = ssl.create_default_context(cafile=str(authority.ca))
+    for context in (ours, theirs):
+        context.options &= ~ssl.OP_NO_RENEGOTIATION
     with PolicyServer(RecordingHandler(), port=0, tls=ours) as server:
         assert face.client(server, tls=theirs).predict_action([{"x": 1}]).shape == (1, 1)
         with RawClient(server.port, authority.raw_client()) as peer:
             assert isinstance(peer.sock, ssl.SSLSocket)
             assert peer.sock.selected_alpn_protocol() == "h2"
             assert peer.sock.version() == version.name.replace("_", ".")
+    for context in (ours, theirs):
+        assert context.options & ssl.OP_NO_RENEGOTIATION  # as HTTP/2 has it
 
 
 def test_the_server_s_name_may_be_another_than_the_host(face: Face, authority: Authority) -> None:
@@ -367,5 +408,13 @@ def test_what_is_no_tls_at_all_is_a_type_error() -> None:
         PolicyServer(RecordingHandler(), port=0, tls=True)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="key without cert"):
         ClientTLS(key="k.pem")
-    with pytest.raises(ValueError, match="server_name"):
-        ClientTLS(server_name="")
+    names: tuple[Any, ...] = ("", ".lab", "gpu..lab", "x" * 64, "gpu\0lab", 7)
+    for name in names:
+        with pytest.raises(ValueError, match=r"server_name=.*; pass a host's name"):
+            ClientTLS(server_name=name)
+
+
+def test_a_host_that_no_name_can_be_is_one_that_cannot_be_reached(face: Face) -> None:
+    client = face.client(50051, host="gpu..lab", tls=True)
+    with pytest.raises(UnavailableError, match="cannot connect"):
+        client.health_check(retries=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import pickle
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from http2_peers import RawClient
 from praxis_remote import PolicyClient, PolicyServer, current_request
 from praxis_remote.calls import PREDICT
 from praxis_remote.errors import RequestRefusedError, StatusCode
+from praxis_remote.health import CHECK, LIST
 from praxis_remote.testing import RecordingHandler
 from praxis_remote.tokens import Tokens, digest
 
@@ -100,6 +102,20 @@ def test_the_health_service_is_not_asked_for_a_token_since_probes_have_none() ->
             assert (found == "16") is (status == "16"), (path, headers)
 
 
+@pytest.mark.parametrize("path", [CHECK, LIST])
+def test_nobody_fills_memory_with_what_is_asked_of_the_health_service(path: str) -> None:
+    with (
+        PolicyServer(RecordingHandler(), port=0, tokens=[FIRST]) as server,
+        RawClient(server.port) as peer,
+    ):
+        stream_id = peer.request(path, ("authorization", f"Bearer {FIRST}"))
+        # Only the head of a message, of which the rest never comes.
+        peer.data(stream_id, struct.pack(">BI", 0, 4097), end_stream=False)
+        headers = dict(peer.wait_for(ResponseReceived, stream_id).headers)
+        assert headers["grpc-status"] == str(StatusCode.RESOURCE_EXHAUSTED.value)
+        assert "the limit of 4096 bytes" in headers["grpc-message"]
+
+
 def test_all_tokens_are_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[bytes] = []
     original = hmac.compare_digest
@@ -130,7 +146,8 @@ def test_the_scheme_may_be_written_in_any_case() -> None:
 def test_files_of_tokens_are_read_again_on_both_ends(face: Face, tmp_path: Path) -> None:
     theirs, ours = tmp_path / "tokens", tmp_path / "token"
     theirs.write_text(f"# of the lab\n\n{FIRST}  # until May\n")
-    ours.write_text(FIRST)
+    # As some editors write it.
+    ours.write_bytes(b"\xef\xbb\xbf" + FIRST.encode() + b"\r\n")
     with PolicyServer(RecordingHandler(), port=0, tokens=theirs) as server:
         client = face.client(server, token=ours)
         assert client.health_check()[0]

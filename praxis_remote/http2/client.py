@@ -250,9 +250,9 @@ class ClientConnection(Owner):
                 that it should be.
             RequestRefusedError: It wants a certificate, or another one.
         """
-        self = cls(address, max_message_size, silences, secure)
         loop = asyncio.get_running_loop()
         try:
+            self = cls(address, max_message_size, silences, secure)
             if isinstance(address, UnixAddress):
                 sock = await _connect_unix(address.path)
                 await loop.create_unix_connection(lambda: self._protocol, sock=sock)

@@ -61,6 +61,10 @@ _LOOK_SECONDS = 1.0
 # is none.
 _SLOW = 256 * 1024
 
+# Of a request for a method that may be called without a token: nobody shall fill memory
+# with what is not counted as his.
+_MAX_SMALL = 4096
+
 # Files that the rest of the process may want, and those that a connection takes.
 _FILES_LEFT, _FILES_EACH = 128, 2
 
@@ -222,6 +226,7 @@ class Listener:
         max_message_size: Bytes of a request or response.
         limits: What its peers are granted.
         streams: The paths of methods with many messages, whose calls are `StreamCall`.
+        small: The paths of methods whose requests take next to nothing, by whomever.
         admit: Raises `RemoteError` for a call of a path with a credential, whatever the
             service, that it does not let in.
         tls: Returns the context for a new connection.
@@ -241,11 +246,14 @@ class Listener:
         limits: Limits | None = None,
         *,
         streams: Collection[str] = (),
+        small: Collection[str] = (),
         admit: Callable[[str, bytes | None], None] | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.kinds: dict[str, type[ServerCall]] = dict.fromkeys(streams, StreamCall)
         self._service = service
+        self._small = frozenset(small)
+        self._max_small = min(_MAX_SMALL, max_message_size)
         self._admit = admit
         self._tls = tls
         self._limits = limits = limits or Limits()
@@ -415,11 +423,10 @@ class Listener:
             self._admit(call.path, call.credential)
         self._service.check(call)
 
-    def reader(self, reserve: Reserve) -> MessageReader:
+    def reader(self, path: str, reserve: Reserve) -> MessageReader:
         """Returns what takes a request's message."""
-        return MessageReader(
-            self.max_message_size, "request", self.memory.allocate, self._service.find, reserve
-        )
+        limit = self._max_small if path in self._small else self.max_message_size
+        return MessageReader(limit, "request", self.memory.allocate, self._service.find, reserve)
 
     def forget(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""

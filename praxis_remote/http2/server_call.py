@@ -82,7 +82,7 @@ class Caller(Protocol):
 class Answerer(Protocol):
     """Who answers a call, and is told what becomes of it."""
 
-    def reader(self, reserve: Reserve) -> MessageReader:
+    def reader(self, path: str, reserve: Reserve) -> MessageReader:
         """Returns what takes a request's message."""
 
     def check(self, call: ServerCall) -> None:
@@ -185,7 +185,7 @@ class ServerCall(Call):
         self._request = request
         self._stream = stream
         self._listener = listener
-        self._reader = listener.reader(self.hold)
+        self._reader = listener.reader(request.path, self.hold)
         self._writer: MessageWriter | None = None
         self.held = 0
         # When the message of the moment began to move.

@@ -108,7 +108,9 @@ def keep_observation(observation: Mapping[str, Any]) -> tuple[dict[str, Kept], i
     for key, value in observation.items():
         if len(kept) == MAX_KEYS:
             break
-        kept[keep_name(key)] = copy = _keep(key, value, room)
+        # The layouts of names are remembered, so that a name's length must be bounded first.
+        name = keep_name(key)
+        kept[name] = copy = _keep(name, value, room)
         if isinstance(copy, KeptArray):
             room -= copy.nbytes
     return kept, MAX_STEP_BYTES - room

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from authority import Authority
 from cutting import Cutter, Fault
 from faces import FACES, BlockingFace, Face
 
-from praxis_remote import Limits, PolicyServer
+from praxis_remote import ClientTLS, Limits, PolicyServer
 from praxis_remote.errors import DeadlineExceededError, UnavailableError
 
 from .endpoint import Policy, observe, read_number
@@ -28,7 +30,10 @@ SHORT = Limits(keepalive_seconds=0.2, keepalive_timeout=0.2, stall_seconds=0.4)
 class Silenced:
     """A policy, its server, and a way to it that can fall silent."""
 
-    def __init__(self, server: PolicyServer, policy: Policy, cutter: Cutter) -> None:
+    def __init__(
+        self, server: PolicyServer, policy: Policy, cutter: Cutter, tls: ClientTLS | None
+    ) -> None:
+        self.tls = tls
         self.server = server
         self.policy = policy
         self.cutter = cutter
@@ -37,14 +42,15 @@ class Silenced:
         until(lambda: held(self.server), lambda found: found == FREE | expected)
 
 
-@pytest.fixture
-def silenced() -> Iterator[Silenced]:
+@pytest.fixture(params=[False, True], ids=["bare", "tls"])
+def silenced(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Silenced]:
     policy = Policy()
+    theirs, ours = (authority.server(), authority.client()) if request.param else (None, None)
     with (
-        PolicyServer(policy, port=0, limits=SHORT) as server,
+        PolicyServer(policy, port=0, limits=SHORT, tls=theirs) as server,
         Cutter(server.host, server.port) as cutter,
     ):
-        yield Silenced(server, policy, cutter)
+        yield Silenced(server, policy, cutter, ours)
 
 
 # ---------------------------------------------------------------- a client whose server is gone
@@ -53,7 +59,7 @@ def silenced() -> Iterator[Silenced]:
 def test_a_call_without_a_timeout_ends_when_the_way_falls_silent_and_the_next_connects_anew(
     silenced: Silenced, face: Face, calls: ThreadPoolExecutor
 ) -> None:
-    client = face.client(silenced.cutter.port, keepalive=0.1, timeout=None)
+    client = face.client(silenced.cutter.port, keepalive=0.1, timeout=None, tls=silenced.tls)
     call = calls.submit(client.predict_action, observe(1, wait=True))
     silenced.policy.begun.acquire(timeout=WAIT)
     silenced.cutter.break_now(Fault.SILENCE)
@@ -66,7 +72,7 @@ def test_a_call_without_a_timeout_ends_when_the_way_falls_silent_and_the_next_co
 def test_a_client_whose_calls_time_out_on_a_dead_connection_finds_the_server_again(
     silenced: Silenced, face: Face
 ) -> None:
-    client = face.client(silenced.cutter.port, keepalive=0.1)
+    client = face.client(silenced.cutter.port, keepalive=0.1, tls=silenced.tls)
     assert read_number(client.predict_action(observe(0))) == 0
     silenced.cutter.break_now(Fault.SILENCE)
     expired = 0
@@ -86,7 +92,7 @@ def test_a_client_whose_calls_time_out_on_a_dead_connection_finds_the_server_aga
 def test_a_server_frees_a_large_message_whose_client_fell_silent_without_a_timeout(
     silenced: Silenced, face: Face, way: str, calls: ThreadPoolExecutor
 ) -> None:
-    client = face.client(silenced.cutter.port, timeout=None)
+    client = face.client(silenced.cutter.port, timeout=None, tls=silenced.tls)
     getattr(silenced.cutter, way).break_after(SIZE // 10, Fault.SILENCE)
     large = {"size": SIZE} if way == "requests" else {"floats": SIZE // 4}
     call = calls.submit(client.predict_action, observe(1, **large))
@@ -104,11 +110,12 @@ def test_a_queued_call_whose_client_fell_silent_without_a_timeout_never_runs(
     silenced: Silenced, calls: ThreadPoolExecutor
 ) -> None:
     faces = [BlockingFace(), *(kind() for kind in FACES)]
-    first = faces[0].client(silenced.server)
+    first = faces[0].client(silenced.server, tls=silenced.tls)
+    options: dict[str, Any] = {"timeout": None, "tls": silenced.tls}
     running = calls.submit(first.predict_action, observe(0, wait=True))
     assert silenced.policy.begun.acquire(timeout=WAIT)
     waiting = [
-        calls.submit(face.client(silenced.cutter.port, timeout=None).predict_action, observe(1))
+        calls.submit(face.client(silenced.cutter.port, **options).predict_action, observe(1))
         for face in faces[1:]
     ]
     until(lambda: held(silenced.server), lambda found: found["jobs"] == 3)
