@@ -66,6 +66,20 @@ def test_a_policy_is_served_and_called_with_tls_certificates_and_tokens(
     assert TOKEN not in "\n".join(process.err.all)
 
 
+def test_a_bench_shows_certificate_and_token_with_every_call_that_it_makes(
+    authority: Authority, policy: Recorder, token_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = authority.issue("client", "robot-7")
+    with PolicyServer(
+        policy, port=0, tls=authority.server(mutual=True), tokens=token_file
+    ) as server:
+        words = ["bench", server.address, "--payload", "state", "--calls", "3", "--warmup", "0"]
+        words += ["--json", "--tls-ca", str(authority.ca), "--tls-cert", str(client.cert)]
+        words += ["--tls-key", str(client.key)]
+        assert '"calls": 3,' in says(capsys, *words, "--token-file", str(token_file))
+        assert "this server wants a token" in fails(capsys, 1, *words)
+
+
 def test_the_mode_of_a_socket_is_given_as_chmod_takes_it(start: Start, socket_folder: Path) -> None:
     path = socket_folder / "policy.sock"
     process = start("serve", "policies:Policy", "--host", f"unix:{path}", "--socket-mode", "622")

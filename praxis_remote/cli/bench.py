@@ -40,6 +40,7 @@ from .options import (
     add_kwarg,
     add_max_message_size,
     add_option,
+    client_security,
 )
 from .output import say
 from .signals import killed_by_signals, stopped_by_interrupt
@@ -178,6 +179,7 @@ def _client(arguments: argparse.Namespace) -> dict[str, Any]:
         "port": arguments.address.port,
         "timeout": arguments.timeout,
         "max_message_size": arguments.max_message_size,
+        **client_security(arguments),
     }
 
 
@@ -195,7 +197,7 @@ def _batch(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Observati
         return arguments.npz.name, [read_npz(arguments.npz)] * count
     if arguments.observations is None:
         return arguments.payload, preset(arguments.payload, count)
-    batch = read_json(arguments.observations)
+    batch = read_json(arguments.observations, "--observations")
     if len(batch) != 1 and arguments.batch not in (None, len(batch)):
         raise UsageError(
             f"argument --batch: {count}, but --observations has {len(batch)}; leave --batch out"
