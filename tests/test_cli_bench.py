@@ -183,6 +183,17 @@ def test_errors_are_counted_by_status_and_if_every_call_failed_the_exit_code_is_
     assert "observation.images.left [bold]" in err
 
 
+def test_a_policy_that_fails_at_the_first_call_of_the_warmup_is_not_called_again(
+    capsys: pytest.CaptureFixture[str], policy: Recorder
+) -> None:
+    policy.error = KeyError("joints")
+    with PolicyServer(policy, host="127.0.0.1", port=0) as server:
+        said = fails(capsys, 1, "bench", server.address, "--payload", "state", "--warmup", "1")
+    assert "with the payload state: INTERNAL: 'joints'" in said
+    assert "the payload's keys: observation.state; send what the policy takes with --npz" in said
+    assert len(policy.calls) == 1
+
+
 def test_some_errors_are_told_and_the_exit_code_is_0(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
