@@ -53,10 +53,14 @@ def test_a_policy_is_served_and_called_with_tls_certificates_and_tokens(
     assert says(capsys, "predict", address, "--json", "{}", *security)
     assert says(capsys, "reset", address, *security)
     assert "token" in fails(capsys, 1, "health", address, *security[:-2])
-    assert "ClientTLS(cert=" in fails(capsys, 1, "health", address, *security[:2])
-    assert "not trusted" in fails(capsys, 1, "health", address, "--tls")
+    assert "--tls-cert and --tls-key" in fails(capsys, 1, "health", address, *security[:2])
+    error = fails(capsys, 1, "health", address, "--tls")
+    assert "not trusted" in error
+    assert "--tls-ca" in error
+    assert "--wait" not in error
     error = fails(capsys, 1, "health", address, *security, "--tls-server-name", "elsewhere")
     assert "not for 'elsewhere'" in error
+    assert "--tls-server-name" in error
     assert "--tls" in fails(capsys, 1, "health", address)
     authority.issue("server")
     (tmp_path / "relative").write_text("another\n")
