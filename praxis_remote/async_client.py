@@ -42,14 +42,14 @@ from .errors import (
     RemoteError,
     UnavailableError,
 )
-from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments
+from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments, check_max_message_size
 from .http2 import Response, Silences
 from .logs import event
 from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .serialization import build_observation
 from .stub import make_stub
-from .timing import CallTiming, OnTiming
+from .timing import CallTiming, OnTiming, check_on_timing
 from .tls import ClientTLSLike, client_contexts
 from .tokens import HEADER, Token, TokenLike
 from .tracing import CallTrace, trace_call
@@ -153,8 +153,7 @@ class AsyncPolicyClient:
         token: TokenLike | None = None,
         session_id: str | None = None,
     ) -> None:
-        if max_message_size < 1:
-            raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
+        check_max_message_size(max_message_size)
         self._options: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -168,7 +167,7 @@ class AsyncPolicyClient:
             "token": token,
             "session_id": session_id,
         }
-        self._on_timing = on_timing
+        self._on_timing = check_on_timing(on_timing)
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
         self._timeout = check_timeout(timeout)
         self._retries = check_retries(retries)
@@ -265,7 +264,7 @@ class AsyncPolicyClient:
         """
         deadline = self._deadline(timeout)
         retries = self._retries if retries is None else check_retries(retries)
-        headers = encode_metadata(metadata)
+        headers, on_timing = encode_metadata(metadata), check_on_timing(on_timing)
         with self._trace(PREDICT, headers) as trace:
             begun = time.monotonic()
             try:

@@ -97,11 +97,14 @@ def check_timeout(timeout: float | None) -> float | None:
     """Returns ``timeout`` as a float of seconds, or None for no limit.
 
     Raises:
-        InvalidValueError: It is not positive, or NaN.
+        InvalidValueError: It is not positive, or no number.
     """
     if timeout is None:
         return None
-    seconds = float(timeout)
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        seconds = 0.0
     if not seconds > 0:
         raise InvalidValueError(
             f"timeout: {timeout!r} seconds; pass a positive number, or None for no limit"
@@ -179,10 +182,17 @@ def encode_metadata(metadata: MetadataLike | None) -> Headers:
 
     Raises:
         InvalidValueError: A key or a value has another form.
+        UnsupportedTypeError: It is neither a mapping nor pairs.
     """
     if not metadata:
         return ()
-    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
+    given = metadata.items() if isinstance(metadata, Mapping) else metadata
+    try:
+        pairs = [(key, value) for key, value in given]
+    except (TypeError, ValueError):
+        raise UnsupportedTypeError(
+            f"metadata: {type(metadata).__name__}; pass a mapping, or pairs of key and value"
+        ) from None
     return tuple([(key, _encode_metadata_value(key, value)) for key, value in pairs])
 
 

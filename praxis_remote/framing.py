@@ -10,6 +10,7 @@ and that many bytes. A streaming call has any number of them.
 
 from __future__ import annotations
 
+import operator
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,10 @@ from typing import TypeAlias
 from .errors import (
     DecodeError,
     InvalidArgumentError,
+    InvalidValueError,
     MessageTooLargeError,
     UnimplementedError,
+    UnsupportedTypeError,
 )
 from .memory import Allocate, allocate
 
@@ -34,6 +37,24 @@ Reserve: TypeAlias = Callable[[int], None]
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 2**20
 """Bytes of a message, each way, on both ends, unless told otherwise."""
+
+
+def check_max_message_size(size: int) -> None:
+    """Raises if no message could be of this size.
+
+    Raises:
+        InvalidValueError: It is less than 1.
+        UnsupportedTypeError: It is no integer.
+    """
+    try:
+        number = operator.index(size)
+    except TypeError:
+        raise UnsupportedTypeError(
+            f"max_message_size: {size!r}; pass an integer, at least 1"
+        ) from None
+    if number < 1:
+        raise InvalidValueError(f"max_message_size: {size}; at least 1 is needed")
+
 
 _PREFIX = struct.Struct(">BI")
 _MAX_LENGTH = 2**32 - 1

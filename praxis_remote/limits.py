@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from .errors import InvalidValueError
+from .errors import InvalidValueError, UnsupportedTypeError
 
 __all__ = ["DEFAULT_MAX_PENDING", "Limits"]
 
@@ -67,3 +67,16 @@ class Limits:
         return min(
             (getattr(self, f.name) for f in fields(self) if f.type == "float"), default=math.inf
         )
+
+
+def check_limits(limits: Limits | None) -> Limits:
+    """Returns the limits, or those that hold if nothing was said.
+
+    Raises:
+        UnsupportedTypeError: They are something else.
+    """
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise UnsupportedTypeError(f"limits: {type(limits).__name__}; pass Limits(...), or None")
+    return limits

@@ -23,7 +23,7 @@ from typing import Any
 from typing_extensions import override
 
 from .address import Address, AnyAddress, UnixAddress
-from .errors import InvalidValueError
+from .errors import InvalidValueError, UnsupportedTypeError
 
 __all__ = ["bind", "check_socket_mode"]
 
@@ -55,10 +55,17 @@ def check_socket_mode(mode: int | None, address: AnyAddress) -> int | None:
 
     Raises:
         InvalidValueError: They are none, or the address has no file.
+        UnsupportedTypeError: They are no integer.
     """
     if mode is None:
         return None
-    if not 0 <= (mode := operator.index(mode)) <= _ALL_MODES:
+    try:
+        mode = operator.index(mode)
+    except TypeError:
+        raise UnsupportedTypeError(
+            f"socket_mode: {mode!r}; pass an integer, such as 0o660"
+        ) from None
+    if not 0 <= mode <= _ALL_MODES:
         raise InvalidValueError(f"socket_mode: {oct(mode)}; allowed: 0 to 0o777, such as 0o660")
     if not isinstance(address, UnixAddress):
         raise InvalidValueError(

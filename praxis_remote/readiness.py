@@ -49,6 +49,7 @@ class Readiness:
         self._warmup: Callable[[], object] | None = getattr(handler, "warmup", None)
         self._is_ready: Callable[[], object] | None = getattr(handler, "is_ready", None)
         self._willing = self._is_ready is None
+        self._complained = False
         self._watchers: list[Callable[[], None]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -106,11 +107,21 @@ class Readiness:
         if self._is_ready is None:
             return
         try:
-            self._willing = bool(self._is_ready())
+            answer = self._is_ready()
+            self._willing = bool(answer)
         except BaseException:  # as above
             fields = event("policy_failed", method="is_ready")
             log.exception("the policy's is_ready failed", extra=fields)
             self._willing = False
+        else:
+            self._complain_of_none(answer)
+
+    def _complain_of_none(self, answer: object) -> None:
+        # Most likely a return that was forgotten, of which nothing else would tell.
+        if answer is None and not self._complained:
+            self._complained = True
+            text = "the policy's is_ready returned None, which is taken as False; return a bool"
+            log.warning(text, extra=event("policy_failed", method="is_ready"))
 
     async def ask(self, deadline: Deadline | None = None) -> None:
         """Asks the policy, if it has nothing else to do; else its last word has to do.

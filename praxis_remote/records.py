@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from .errors import StatusCode
+from .errors import StatusCode, UnsupportedTypeError
 from .logs import event
 from .timing import ServerTiming
 
@@ -98,3 +98,20 @@ class Recorder:
                 observer.call_ended(record)
             except Exception:  # it shall not cost the call's connection
                 log.exception("an observer of calls failed", extra=event("unforeseen"))
+
+
+def check_observers(observers: Sequence[CallObserver]) -> None:
+    """Raises before there is a call of which to tell them.
+
+    Raises:
+        UnsupportedTypeError: One of them is none.
+    """
+    if not isinstance(observers, Sequence):
+        raise UnsupportedTypeError(
+            f"observers: {type(observers).__name__}; pass a list of objects with call_ended(record)"
+        )
+    for number, observer in enumerate(observers):
+        if not callable(getattr(observer, "call_ended", None)):
+            raise UnsupportedTypeError(
+                f"observers[{number}]: {type(observer).__name__} has no method call_ended(record)"
+            )

@@ -20,15 +20,15 @@ from typing_extensions import Self, Unpack
 
 from .address import DEFAULT_PORT, UnixAddress, check_address
 from .errors import HandlerError, InvalidValueError
-from .framing import DEFAULT_MAX_MESSAGE_SIZE
+from .framing import DEFAULT_MAX_MESSAGE_SIZE, check_max_message_size
 from .http2 import Listener
-from .limits import DEFAULT_MAX_PENDING, Limits
+from .limits import DEFAULT_MAX_PENDING, Limits, check_limits
 from .listening import bind, check_socket_mode
 from .logs import Event, Fields, event
 from .loop import SharedEventLoop
 from .openness import warn_if_open
 from .protocol import PolicyHandler
-from .records import CallObserver, CallRecord
+from .records import CallObserver, CallRecord, check_observers
 from .scheduler import Scheduler
 from .service import PolicyService
 from .shift import Shift
@@ -111,9 +111,10 @@ class PolicyServer:
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
         check_handler(handler)
-        if max_message_size < 1:
-            raise InvalidValueError(f"max_message_size: {max_message_size}; at least 1 is needed")
+        check_max_message_size(max_message_size)
         _check_max_pending(max_pending)
+        check_observers(observers)
+        limits = check_limits(limits)
         self._address = check_address(host, port, lowest_port=0)
         contexts = None if tls is None else ServerContexts(tls)
         gate = None if tokens is None else Tokens(tokens)
@@ -122,7 +123,6 @@ class PolicyServer:
             self._address = self._address._replace(port=self._socket.getsockname()[1])
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
-        limits = limits or Limits()
         self._progress = Progress()
         self._service = PolicyService(
             handler, self._scheduler, limits.items, observers, self._progress

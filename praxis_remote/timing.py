@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
+from .errors import UnsupportedTypeError
+
 SERVER_TIMING = "server-timing"
 """The trailer with which every reply says where its time went."""
 
@@ -94,6 +96,20 @@ class CallTiming(NamedTuple):
 
 OnTiming: TypeAlias = Callable[[CallTiming], object]
 """What is told of the timing of each call that went well."""
+
+
+def check_on_timing(on_timing: OnTiming | None) -> OnTiming | None:
+    """Returns what is told, before there is a call of which to tell it.
+
+    Raises:
+        UnsupportedTypeError: It cannot be called.
+    """
+    if on_timing is not None and not callable(on_timing):
+        raise UnsupportedTypeError(
+            f"on_timing: {type(on_timing).__name__}; pass a function of one CallTiming, or None"
+        )
+    return on_timing
+
 
 _TEXT = ", ".join(f"{name};dur=%.3f" for name in ServerTiming._fields)
 

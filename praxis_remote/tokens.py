@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -74,7 +74,8 @@ class Tokens:
             path = Path(tokens).absolute()
             self._digests = Watched([path], lambda: tuple(map(_digest, _read(path, "tokens")))).get
             return
-        if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Collection):
+        # Of a mapping the keys would be the tokens, which are rather names that everybody knows.
+        if isinstance(tokens, (str, bytes, Mapping)) or not isinstance(tokens, Collection):
             raise UnsupportedTypeError(
                 f"tokens: {type(tokens).__name__}; pass a list of str, or a file's pathlib.Path"
             )

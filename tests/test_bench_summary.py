@@ -27,6 +27,7 @@ from praxis_remote.bench.plan import Plan
 from praxis_remote.bench.samples import COLUMNS, PHASES, Row, Samples, as_row
 from praxis_remote.bench.summary import ClientLoad, Summary, summarize
 from praxis_remote.bench.worker import Done
+from praxis_remote.cli.bench_report import report
 from praxis_remote.timing import CallTiming, ServerTiming
 
 TIMING = CallTiming("Predict", 0.010, 0.001, 0.002, 0.001, ServerTiming(0.001, 0, 0.002, 0.003, 0))
@@ -158,6 +159,14 @@ def test_the_client_was_the_limit_if_it_had_no_core_to_spare(
     uses: list[CpuUse], was_the_limit: bool
 ) -> None:
     assert ClientLoad.of(uses, called=10.0, available=4).was_the_limit is was_the_limit
+
+
+@pytest.mark.parametrize("went_well", [True, False])
+def test_no_figures_are_doubted_where_every_call_failed(went_well: bool) -> None:
+    busy = Done(0, 0, 1.0, 1.0, CpuUse(1.0, 1.0, None))
+    found = recording(*[0.1] * went_well, workers=[busy], failed=Counter(INTERNAL=1))
+    found.examples["INTERNAL"] = "no"
+    assert ("own CPU was the limit" in report(figures(plan(), found))) is went_well
 
 
 def test_what_cores_gave_to_this_process_only_rises() -> None:

@@ -183,6 +183,17 @@ def test_errors_are_counted_by_status_and_if_every_call_failed_the_exit_code_is_
     assert "observation.images.left [bold]" in err
 
 
+def test_a_policy_that_fails_at_the_first_call_of_the_warmup_is_not_called_again(
+    capsys: pytest.CaptureFixture[str], policy: Recorder
+) -> None:
+    policy.error = KeyError("joints")
+    with PolicyServer(policy, host="127.0.0.1", port=0) as server:
+        said = fails(capsys, 1, "bench", server.address, "--payload", "state", "--warmup", "1")
+    assert "with the payload state: INTERNAL: 'joints'" in said
+    assert "the payload's keys: observation.state; send what the policy takes with --npz" in said
+    assert len(policy.calls) == 1
+
+
 def test_some_errors_are_told_and_the_exit_code_is_0(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -214,6 +225,10 @@ def test_some_errors_are_told_and_the_exit_code_is_0(
         (["--payload", "vla", "--npz", "o"], 2, "not allowed with argument --payload"),
         (["--observations", "[{}, {}]", "--batch", "3"], 2, "--observations has 2; leave --batch"),
         (["--observations", "[]"], 1, "observations"),
+        (["--observations", "{bad"], 2, "--observations is no JSON that can be read: "),
+        (["--tls-key", "k.pem"], 2, "tls: key without cert"),
+        (["--tls-ca", "missing.pem"], 1, "tls: ca: cannot read"),
+        (["--token-file", "missing"], 1, "token: cannot read"),
         (["--observations", '{"a": 99999999999999999999}'], 1, "a"),
         (["--kwarg", "a=1", "--kwarg", "a=1"], 2, "argument --kwarg: a is given twice"),
         ([], 1, "UNAVAILABLE: cannot connect"),

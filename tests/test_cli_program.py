@@ -28,6 +28,16 @@ PREDICT = ["predict", "h", "--json", "{}"]
         ([], "the following arguments are required: COMMAND; see `praxis-remote --help`"),
         (["dance"], "invalid choice: 'dance'"),
         (["serve"], "required: TARGET; see `praxis-remote serve --help`"),
+        (
+            ["serve", "mod:X", "--token", "t"],
+            "unrecognized arguments: --token t; did you mean --token-file?; arguments of the "
+            "policy are given as --kwarg NAME=VALUE; see `praxis-remote serve --help`",
+        ),
+        (
+            ["health", "h", "--server-name=a", "b"],
+            "--server-name=a b; did you mean --tls-server-name?; see `praxis-remote health --help`",
+        ),
+        (["reset", "h", "x"], "unrecognized arguments: x; see `praxis-remote reset --help`"),
         (["serve", "my_mod.py:X"], "argument TARGET: 'my_mod.py:X' names a file"),
         (["serve", "mod:X", "--kwarg", "a"], "argument --kwarg: 'a'; write NAME=VALUE"),
         (["serve", "mod:X", "--kwarg", "=1"], "argument --kwarg: '=1'; write NAME=VALUE"),

@@ -53,10 +53,14 @@ def test_a_policy_is_served_and_called_with_tls_certificates_and_tokens(
     assert says(capsys, "predict", address, "--json", "{}", *security)
     assert says(capsys, "reset", address, *security)
     assert "token" in fails(capsys, 1, "health", address, *security[:-2])
-    assert "ClientTLS(cert=" in fails(capsys, 1, "health", address, *security[:2])
-    assert "not trusted" in fails(capsys, 1, "health", address, "--tls")
+    assert "--tls-cert and --tls-key" in fails(capsys, 1, "health", address, *security[:2])
+    error = fails(capsys, 1, "health", address, "--tls")
+    assert "not trusted" in error
+    assert "--tls-ca" in error
+    assert "--wait" not in error
     error = fails(capsys, 1, "health", address, *security, "--tls-server-name", "elsewhere")
     assert "not for 'elsewhere'" in error
+    assert "--tls-server-name" in error
     assert "--tls" in fails(capsys, 1, "health", address)
     authority.issue("server")
     (tmp_path / "relative").write_text("another\n")
@@ -64,6 +68,20 @@ def test_a_policy_is_served_and_called_with_tls_certificates_and_tokens(
     process.send(signal.SIGTERM)
     assert process.end() == 0
     assert TOKEN not in "\n".join(process.err.all)
+
+
+def test_a_bench_shows_certificate_and_token_with_every_call_that_it_makes(
+    authority: Authority, policy: Recorder, token_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = authority.issue("client", "robot-7")
+    with PolicyServer(
+        policy, port=0, tls=authority.server(mutual=True), tokens=token_file
+    ) as server:
+        words = ["bench", server.address, "--payload", "state", "--calls", "3", "--warmup", "0"]
+        words += ["--json", "--tls-ca", str(authority.ca), "--tls-cert", str(client.cert)]
+        words += ["--tls-key", str(client.key)]
+        assert '"calls": 3,' in says(capsys, *words, "--token-file", str(token_file))
+        assert "this server wants a token" in fails(capsys, 1, *words)
 
 
 def test_the_mode_of_a_socket_is_given_as_chmod_takes_it(start: Start, socket_folder: Path) -> None:

@@ -206,6 +206,7 @@ def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answ
         ({"port": 0}, "port: 0"),
         ({"timeout": 0}, "timeout: 0"),
         ({"timeout": math.nan}, "timeout: nan"),
+        ({"timeout": "soon"}, "timeout: 'soon' seconds; pass a positive number"),
         ({"max_message_size": 0}, "max_message_size: 0"),
         ({"retries": -1}, "retries: -1"),
         ({"keepalive": 0}, "keepalive: 0"),
@@ -225,6 +226,23 @@ def test_options_that_cannot_be_are_errors_that_name_them(
     kind: type[Any], options: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ValueError, match=text):
+        kind(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"max_message_size": "1"}, "max_message_size: '1'; pass an integer"),
+        ({"metadata": 5}, "metadata: int; pass a mapping, or pairs of key and value"),
+        ({"metadata": "robot"}, "metadata: str; pass a mapping"),
+        ({"on_timing": 3}, "on_timing: int; pass a function of one CallTiming, or None"),
+    ],
+)
+@pytest.mark.parametrize("kind", [PolicyClient, AsyncPolicyClient])
+def test_options_of_another_type_are_errors_that_say_what_to_pass(
+    kind: type[Any], options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(TypeError, match=text):
         kind(**options)
 
 

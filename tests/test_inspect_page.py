@@ -216,6 +216,24 @@ def test_neither_tokens_nor_payloads_are_logged(
     assert not re.search("sesame|wrong|secret", said), said
 
 
+@pytest.mark.parametrize(
+    "said", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nsesame", b"GET / HTTP/1.1\r\nA: \0sesame\r\n\r\n"]
+)
+def test_what_is_no_http_is_one_line_without_the_bytes(
+    guarded: Inspector, caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    with socket.create_connection((LOOPBACK, guarded.port), TIMEOUT) as connection:
+        connection.sendall(said)
+        while connection.recv(4096):
+            pass
+    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert record.getMessage() == (
+        "127.0.0.1: ending the connection: what came is no HTTP; is it for another port?"
+    )
+    assert "Traceback" not in caplog.text
+    assert "sesame" not in caplog.text
+
+
 @pytest.mark.parametrize("path", ["/", "/events", "/nothing", "/episodes/2/0.png"])
 def test_every_answer_keeps_other_sites_out(inspector: Inspector, path: str) -> None:
     headers = ask(inspector, path).headers

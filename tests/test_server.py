@@ -121,6 +121,23 @@ def test_options_that_cannot_be_are_errors_that_name_them(
         PolicyServer(RecordingHandler(), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"max_message_size": "1"}, "max_message_size: '1'; pass an integer"),
+        ({"limits": 5}, r"limits: int; pass Limits\(\.\.\.\), or None"),
+        ({"observers": print}, "observers: builtin_function_or_method; pass a list of objects"),
+        ({"observers": [1]}, r"observers\[0\]: int has no method call_ended\(record\)"),
+        ({"socket_mode": "660", "host": "unix:a"}, "socket_mode: '660'; pass an integer"),
+    ],
+)
+def test_options_of_another_type_are_errors_that_say_what_to_pass(
+    options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(TypeError, match=text):
+        PolicyServer(RecordingHandler(), **{"port": 0, **options})
+
+
 def test_an_object_that_is_no_policy_is_refused_with_what_it_lacks() -> None:
     class Half:
         def predict_action(self) -> None: ...

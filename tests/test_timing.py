@@ -117,6 +117,15 @@ def test_a_client_knows_where_the_time_of_each_method_went(face: Face) -> None:
             assert parts == pytest.approx(timing.total, abs=6 * STEP)
 
 
+def test_what_cannot_be_told_of_timing_is_an_error_before_the_policy_is_called(face: Face) -> None:
+    policy = RecordingHandler()
+    with PolicyServer(policy, port=0) as server:
+        client = face.client(server)
+        with pytest.raises(TypeError, match="on_timing: int; pass a function of one CallTiming"):
+            client.predict_action(ONE, on_timing=3)
+    assert policy.predictions == []
+
+
 def test_inference_is_at_least_as_long_as_the_policy_worked(face: Face) -> None:
     worked: list[float] = []
 

@@ -240,8 +240,8 @@ def test_what_is_no_token_is_an_error_that_does_not_show_it(tmp_path: Path) -> N
     ):
         with pytest.raises(ValueError, match=text):
             PolicyServer(RecordingHandler(), port=0, tokens=tokens)
-    for wrong in ("one", b"one", 7, [7]):
-        with pytest.raises(TypeError, match=r"tokens: (str|bytes|int); "):
+    for wrong in ("one", b"one", 7, [7], {"robot-7": "one"}):
+        with pytest.raises(TypeError, match=r"tokens: (str|bytes|int|dict); "):
             PolicyServer(RecordingHandler(), port=0, tokens=wrong)  # type: ignore[arg-type]
     for token in ("secret\n", "two secrets", "sécret"):
         with pytest.raises(ValueError, match="token: a token of") as raised:

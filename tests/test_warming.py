@@ -200,6 +200,22 @@ def test_a_policy_that_is_not_ready_says_so_and_answers_all_the_same(face: Face)
         assert client.health_check() == (True, "Moody")
 
 
+def test_a_policy_that_forgets_to_say_whether_it_is_ready_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Forgetful(RecordingHandler):
+        def is_ready(self) -> None:
+            """Lacks its return."""
+
+    with (
+        PolicyServer(Forgetful(), port=0) as server,
+        PolicyClient("127.0.0.1", server.port, timeout=WAIT) as client,
+    ):
+        for _ in range(2):
+            assert client.health_check()[0] is False
+    assert caplog.text.count("is_ready returned None, which is taken as False; return a bool") == 1
+
+
 def test_a_policy_is_not_ready_before_it_has_said_so() -> None:
     policy = Moody()
     policy.ready = False

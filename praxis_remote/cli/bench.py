@@ -28,6 +28,7 @@ from ..bench.cpu import cores
 from ..bench.load import OnProgress
 from ..bench.payloads import preset
 from ..client import PolicyClient
+from ..errors import HandlerError, InvalidArgumentError
 from ..types import ObservationValue
 from . import words
 from .errors import CommandError, UsageError
@@ -40,6 +41,7 @@ from .options import (
     add_kwarg,
     add_max_message_size,
     add_option,
+    client_security,
 )
 from .output import say
 from .signals import killed_by_signals, stopped_by_interrupt
@@ -54,7 +56,8 @@ _DESCRIPTION = """\
 Put load on a served policy, and tell how long its calls take and where that time goes.
 
 It is the real policy that is called: what it does with the observations it does, and
-nothing is reset. Latencies are of the calls that went well.
+nothing is reset. Latencies are of the calls that went well. If the policy fails at the
+first call of the warmup, that is told and no more are made.
 """
 
 _EPILOG = f"""\
@@ -178,6 +181,7 @@ def _client(arguments: argparse.Namespace) -> dict[str, Any]:
         "port": arguments.address.port,
         "timeout": arguments.timeout,
         "max_message_size": arguments.max_message_size,
+        **client_security(arguments),
     }
 
 
@@ -195,7 +199,7 @@ def _batch(arguments: argparse.Namespace) -> tuple[str, list[dict[str, Observati
         return arguments.npz.name, [read_npz(arguments.npz)] * count
     if arguments.observations is None:
         return arguments.payload, preset(arguments.payload, count)
-    batch = read_json(arguments.observations)
+    batch = read_json(arguments.observations, "--observations")
     if len(batch) != 1 and arguments.batch not in (None, len(batch)):
         raise UsageError(
             f"argument --batch: {count}, but --observations has {len(batch)}; leave --batch out"
@@ -220,7 +224,27 @@ def _ask(plan: Plan) -> tuple[str, str]:
         ready, info = client.health_check()
         if not ready:
             raise CommandError(f"{client.address} is not ready: {info or 'it does not say why'}")
+        if plan.warmup:
+            _try(client, plan)
         return client.address, info
+
+
+def _try(client: PolicyClient, plan: Plan) -> None:
+    """Finds out with one call what would else be a traceback in the server's log for each."""
+    payload = plan.payload
+    try:
+        client.predict_action(
+            payload.batch,
+            policy_kwargs=payload.policy_kwargs or None,
+            episode_ids=plan.episode_ids(0),
+        )
+    except (InvalidArgumentError, HandlerError) as error:
+        keys = ", ".join(map(str, payload.batch[0])) or "none"
+        raise CommandError(
+            f"the policy failed at the first call, with the payload {payload.name}: {error}; the "
+            f"payload's keys: {keys}; send what the policy takes with --npz or --observations; "
+            "the server's log has the traceback"
+        ) from error
 
 
 @contextmanager

@@ -165,7 +165,8 @@ def _errors(summary: Summary) -> RenderableType:
 
 def _notes(summary: Summary) -> Iterator[str]:
     client = summary.client
-    if client.was_the_limit:
+    # Of calls that all failed there are no figures to doubt.
+    if summary.calls and client.was_the_limit:
         yield _CLIENT_LIMIT.format(
             busiest=percent(client.busiest),
             cores=number(client.cores),

@@ -12,8 +12,8 @@ __all__ = ["FAILED", "USAGE", "CommandError", "UsageError", "explain"]
 
 FAILED, USAGE = 1, 2
 
+_NOBODY_THERE = "is a policy served there? `health ADDR --wait SECONDS` waits for one"
 _NEXT_AFTER_STATUS: dict[type[RemoteError], str] = {
-    UnavailableError: "is a policy served there? `health ADDR --wait SECONDS` waits for one",
     DeadlineExceededError: "allow more time with --timeout or --wait",
     HandlerError: "the server's log has the traceback",
 }
@@ -33,6 +33,9 @@ class UsageError(CommandError):
 
 def explain(error: RemoteError) -> str:
     """Returns the error's text, with what to do next where there is something."""
+    # Where somebody is there, of the wrong kind, the details say so, and waiting is in vain.
+    if isinstance(error, UnavailableError) and error.details().startswith("cannot connect"):
+        return f"{error}; {_NOBODY_THERE}"
     for kind, advice in _NEXT_AFTER_STATUS.items():
         if isinstance(error, kind):
             return f"{error}; {advice}"

@@ -45,15 +45,19 @@ def _as_text_if_text(array: Array) -> ObservationValue:
     return str(array) if array.ndim == 0 and array.dtype.kind == "U" else array
 
 
-def read_json(source: str) -> list[dict[str, ObservationValue]]:
+def read_json(source: str, option: str = "--json") -> list[dict[str, ObservationValue]]:
     """Returns the observations that JSON, or a file of that name, describes.
+
+    Args:
+        source: The JSON, or the file's name.
+        option: By which it was given.
 
     Raises:
         CommandError: It cannot be read, or describes something else.
         UsageError: JSON on the command line is none.
     """
     is_text = source.lstrip().startswith(("{", "["))
-    name = "--json" if is_text else source
+    name = option if is_text else source
     try:
         text = source if is_text else Path(source).read_text(encoding="utf-8")
         found = json.loads(text, object_pairs_hook=_without_duplicates)

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,6 +57,16 @@ class Parser(argparse.ArgumentParser):
         """Has the program tell what is wrong, where argparse would exit."""
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Tells which words it does not know, and which ones may have been meant."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        names = [word.partition("=")[0] for word in unknown]
+        near = [found for name in names for found in get_close_matches(name, options, 1)]
+        advice = [f"did you mean {near[0]}?"] if near else []
+        if "--kwarg" in options:
+            advice.append("arguments of the policy are given as --kwarg NAME=VALUE")
+        self.error("; ".join([f"unrecognized arguments: {' '.join(unknown)}", *advice]))
+
 
 def add_command(
     commands: Any,
@@ -66,7 +77,7 @@ def add_command(
     epilog: str = EXIT_CODES,
 ) -> argparse.ArgumentParser:
     """Adds a command, which runs with its arguments and returns the exit code."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: Parser = commands.add_parser(
         name,
         help=summary,
         description=description or f"{summary[0].upper()}{summary[1:]}.",
@@ -74,7 +85,7 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refuse=parser.refuse)
     return parser
 
 

@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: Help or the version was asked for.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        # argparse would name the program, and not the command, as what has the help.
+        arguments, unknown = _parser().parse_known_args(argv)
+        if unknown:
+            arguments.refuse(unknown)
         code: int = arguments.run(arguments)
     except CommandError as error:
         return complain(str(error), error.exit_code)

@@ -57,7 +57,8 @@ class _Cause(NamedTuple):
 # each, since the same alert tells a client and a server to do different things.
 _CAUSES_FOR_CLIENT: dict[str, _Cause] = {
     "CERTIFICATE_REQUIRED": _Cause(
-        "the server wants a certificate of this client; pass ClientTLS(cert=..., key=...)",
+        "the server wants a certificate of this client; pass ClientTLS(cert=..., key=...), on the "
+        "command line --tls-cert and --tls-key",
         refused=True,
     ),
     "HANDSHAKE_FAILURE": _Cause(
@@ -240,7 +241,12 @@ class Cipher:
         if error.verify_code in _OTHER_NAME:
             return TLSError(
                 f"the server's certificate is not for {self._server_name!r}; call the server by a "
-                "name that is in it, or pass ClientTLS(server_name=...)"
+                "name that is in it, or pass ClientTLS(server_name=...), on the command line "
+                "--tls-server-name"
             )
-        advice = "pass its authority as ClientTLS(ca=...)" if self._client_side else "see client_ca"
+        advice = (
+            "pass its authority as ClientTLS(ca=...), on the command line --tls-ca"
+            if self._client_side
+            else "see client_ca"
+        )
         return TLSError(f"{whose} certificate is not trusted: {error.verify_message}; {advice}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 import threading
 from types import TracebackType
 
@@ -24,11 +23,9 @@ from ..tokens import Tokens, TokensLike
 from .door import Door, check_loopback
 from .episodes import Episodes
 from .watching import WatchedHandler
-from .web import make_app
+from .web import log, make_app
 
 __all__ = ["Inspector"]
-
-log = logging.getLogger("praxis_remote.inspect")
 
 # What answers get that are under way when the page ends.
 _GRACE = 1.0
@@ -144,7 +141,7 @@ class Inspector:
         door = Door(self._tokens, f"praxis-inspect-{self.port}")
         app = make_app(self.episodes, door, self._ended)
         # No log of accesses: a link may hold a token.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=_GRACE)
         await runner.setup()
         try:
             await web.SockSite(runner, self._socket).start()

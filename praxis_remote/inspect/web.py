@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from importlib.resources import files
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
+from typing_extensions import override
 
+from ..logs import event
 from .copies import KeptArray
 from .descriptions import describe, to_json
 from .door import Door, is_own_name
@@ -20,7 +24,9 @@ from .episodes import Episodes
 from .images import encode_png, find_scale
 from .summaries import summarize
 
-__all__ = ["make_app"]
+__all__ = ["log", "make_app"]
+
+log = logging.getLogger("praxis_remote.inspect")
 
 PERIOD = 0.2
 """Seconds from one look for changes to the next: the policy tells nobody of them."""
@@ -54,6 +60,27 @@ _FILES = {
 
 # What the login form needs to look like one.
 _PUBLIC = ("/icon.svg", "/inspect.css", "/login")
+
+
+class _WithoutBytes(logging.Filter):
+    """Has a line where aiohttp logs a traceback with the bytes that are no HTTP.
+
+    Among which may be a token, or the observation of a client that has the wrong port.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg = "%s: ending the connection: what came is no HTTP; is it for another port?"
+            record.exc_info = None
+            record.levelno = min(record.levelno, logging.WARNING)
+            record.levelname = logging.getLevelName(record.levelno)
+            vars(record).update(event("connection_ended", reason="what came is no HTTP"))
+        return True
+
+
+log.addFilter(_WithoutBytes())
 
 
 def make_app(episodes: Episodes, door: Door, ended: asyncio.Event) -> web.Application:
