@@ -33,6 +33,13 @@ def test_the_page_of_the_command_line_has_the_help_of_every_command(
     assert max(map(len, text.splitlines())) > 80
 
 
+def test_the_page_of_the_metrics_has_each_with_its_labels() -> None:
+    rows = site.metrics().splitlines()[2:]
+    assert "| `praxis_remote_calls` | counter | `method`, `status` |" in "\n".join(rows)
+    assert all(row.startswith("| `praxis_remote_") for row in rows)
+    assert len(rows) > 10
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -21,10 +21,16 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
+from praxis_remote import PolicyServer
 from praxis_remote.cli.program import _parser
+from praxis_remote.metrics import Metrics
+from praxis_remote.testing import RecordingHandler
 
 COMMANDS = "<!-- commands -->"
 """What stands in a page for the help of every command."""
+
+METRICS = "<!-- metrics -->"
+"""What stands in a page for the table of all metrics."""
 
 FILES = re.compile(r"^<!-- files: (\S+) -->$", re.MULTILINE)
 """What stands in a page for every file of a folder."""
@@ -65,9 +71,11 @@ _REMOTE = re.compile(r"(?i)\s*(https?:)?//")
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Puts in what a page asks for: the help of every command, the files of a folder."""
+    """Puts in what a page asks for: commands, metrics, the files of a folder."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, commands())
+    if METRICS in markdown:
+        markdown = markdown.replace(METRICS, metrics())
     return FILES.sub(lambda match: files(match[1]), markdown)
 
 
@@ -102,6 +110,20 @@ def parsers() -> Iterator[argparse.ArgumentParser]:
     for action in whole._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.values()
+
+
+def metrics() -> str:
+    """Returns every metric with its labels as a table."""
+    told = Metrics()
+    with PolicyServer(RecordingHandler(), port=0, observers=[told]) as server:
+        told.watch(server)
+        families = list(told.collect())
+    rows = ["| metric | kind | labels | what |", "|---|---|---|---|"]
+    for family in families:
+        labels = {name: None for sample in family.samples for name in sample.labels if name != "le"}
+        names = ", ".join(f"`{name}`" for name in labels)
+        rows.append(f"| `{family.name}` | {family.type} | {names} | {family.documentation} |")
+    return "\n".join(rows)
 
 
 def files(folder: str) -> str:
