@@ -365,6 +365,7 @@ def test_the_line_of_json_that_is_shown_is_one_of_ours() -> None:
     assert {**written, "time": None} == {**shown, "time": None}
     assert len(written["time"]) == len(shown["time"])
     assert shown["event"] in EVENTS
+    assert set(shown) <= {"time", "level", "logger", "message", "event", *Fields.__annotations__}
 
 
 def test_the_fields_of_a_line_of_json_are_those_of_the_code() -> None:
