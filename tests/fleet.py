@@ -29,6 +29,7 @@ from typing_extensions import Self
 from praxis_remote import PolicyClient
 
 CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
+CONFIG_WITH_TLS = CONFIG.with_name("envoy-tls.yaml")
 SERVERS = (1, 2, 3)
 
 # Envoy tells nobody when something has changed; it has to be asked.
@@ -49,13 +50,17 @@ class Envoy:
         folder: For its configuration and logs.
         ports: Those of the servers, on this machine, by their numbers.
         interval: From one health check to the next.
+        published: Its configuration, as we publish it.
     """
 
-    def __init__(self, folder: Path, ports: dict[int, int], interval: str) -> None:
+    def __init__(
+        self, folder: Path, ports: dict[int, int], interval: str, published: Path = CONFIG
+    ) -> None:
         self.access_log = folder / "access.log"
         self._errors, self._admin_file = folder / "envoy.log", folder / "admin"
         config = folder / "envoy.yaml"
-        config.write_text(yaml.safe_dump(_on_this_machine(ports, interval)), encoding="utf-8")
+        text = with_secrets_in(folder, published)
+        config.write_text(yaml.safe_dump(_on_this_machine(text, ports, interval)), encoding="utf-8")
         words = ["-c", str(config), "--admin-address-path", str(self._admin_file)]
         words += ["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"]
         with self.access_log.open("w") as access, self._errors.open("w") as errors:
@@ -97,8 +102,13 @@ class Envoy:
         self._process.wait(TIMEOUT)
 
 
-def _on_this_machine(ports: dict[int, int], interval: str) -> Any:
-    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+def with_secrets_in(folder: Path, published: Path) -> str:
+    """Returns a configuration that has its certificates in a folder."""
+    return published.read_text(encoding="utf-8").replace("/secrets/", f"{folder}/")
+
+
+def _on_this_machine(text: str, ports: dict[int, int], interval: str) -> Any:
+    config = yaml.safe_load(text)
     config["admin"]["address"]["socket_address"]["port_value"] = 0
     resources = config["static_resources"]
     (listener,) = resources["listeners"]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from deployment import DEPLOY, Dockerfile, exec_form, parsed
 
 from praxis_remote.cli.loading import load
+from praxis_remote.metrics import DEFAULT_METRICS_PORT
 
 FOLDER = DEPLOY / "docker"
 
@@ -33,7 +35,15 @@ def test_what_it_starts_is_one_of_our_command_lines(dockerfile: Dockerfile) -> N
     assert arguments.command == "serve"
     # In a container the loopback is nobody else's.
     assert arguments.host == "0.0.0.0"
-    assert dockerfile.the("EXPOSE") == str(arguments.port)
+    assert dockerfile.the("EXPOSE").split() == [str(arguments.port), str(arguments.metrics_port)]
+
+
+def test_what_prometheus_asks_for_is_installed_and_reached(dockerfile: Dockerfile) -> None:
+    arguments = parsed([*dockerfile.exec_form("ENTRYPOINT"), *dockerfile.exec_form("CMD")])
+    assert arguments.metrics_port == DEFAULT_METRICS_PORT
+    assert arguments.metrics_host == "0.0.0.0"
+    assert "praxis-remote[metrics]" in shlex.split(dockerfile.all("RUN")[1])
+    assert arguments.log_format == "json"
 
 
 def test_its_health_check_asks_the_server_that_it_starts(dockerfile: Dockerfile) -> None:

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import Any
 
 import pytest
-from deployment import SERVICE, loaded
+from deployment import SERVICE, Dockerfile, exec_form, loaded, parsed
 
 from praxis_remote.address import DEFAULT_PORT
 from praxis_remote.calls import SESSION_ID
@@ -99,6 +100,43 @@ def test_the_servers_limits_are_kept(clusters: dict[str, Any]) -> None:
         assert largest <= Limits.connection_bytes
         idle = options["common_http_protocol_options"]["idle_timeout"]
         assert float(idle.rstrip("s")) < Limits.idle_seconds
+
+
+def without_tls(resources: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Returns resources without their TLS, and that to clients and to servers."""
+    rest = copy.deepcopy(resources)
+    chains = [chain for listener in rest["listeners"] for chain in listener["filter_chains"]]
+    real = servers({cluster["name"]: cluster for cluster in rest["clusters"]})
+    to_clients, to_servers = (
+        [each.pop("transport_socket")["typed_config"] for each in places]
+        for places in (chains, real.values())
+    )
+    return rest, to_clients, to_servers
+
+
+def test_with_tls_nothing_else_is_otherwise(resources: Any) -> None:
+    with_tls = loaded("envoy/envoy-tls.yaml")
+    rest, (to_clients,), to_servers = without_tls(with_tls.pop("static_resources"))
+    plain = loaded("envoy/envoy.yaml")
+    assert plain.pop("static_resources") == resources == rest
+    assert plain == with_tls
+    assert len(to_servers) == 3
+    for context in (to_clients, *to_servers):
+        common = context["common_tls_context"]
+        assert common["alpn_protocols"] == ["h2"]
+        assert common["tls_params"] == {"tls_minimum_protocol_version": "TLSv1_2"}
+
+
+def test_envoy_takes_only_servers_of_the_name_that_their_certificates_have_elsewhere() -> None:
+    _, _, to_servers = without_tls(loaded("envoy/envoy-tls.yaml")["static_resources"])
+    _, _, command = Dockerfile().the("HEALTHCHECK").partition("CMD ")
+    name = parsed(exec_form(command)).tls_server_name
+    for context in to_servers:
+        assert context["sni"] == name
+        expected = context["common_tls_context"]["validation_context"]
+        assert expected["trusted_ca"]
+        (match,) = expected["match_typed_subject_alt_names"]
+        assert match == {"san_type": "DNS", "matcher": {"exact": name}}
 
 
 def test_only_this_machine_may_give_envoy_orders() -> None:

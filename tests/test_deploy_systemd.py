@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 import pytest
 from deployment import DEPLOY, parsed, without_continuations
 
+from praxis_remote.metrics import DEFAULT_METRICS_PORT
+
 FOLDER = DEPLOY / "systemd"
 
 
@@ -52,6 +54,16 @@ def command(service: dict[str, str]) -> list[str]:
 def test_the_command_line_is_one_of_ours(service: dict[str, str]) -> None:
     arguments = parsed(command(service))
     assert (str(arguments.target), arguments.port) == ("my_policy:MyPolicy", 50051)
+
+
+def test_prometheus_gets_numbers_and_the_journal_objects(service: dict[str, str]) -> None:
+    arguments = parsed(command(service))
+    assert arguments.metrics_port == DEFAULT_METRICS_PORT
+    # It asks for no token: who opens it to others does so knowingly.
+    assert arguments.metrics_host == "127.0.0.1"
+    assert arguments.log_format == "json"
+    unit_file = (FOLDER / "praxis-remote.service").read_text(encoding="utf-8")
+    assert "pip install 'praxis-remote[metrics]'" in unit_file
 
 
 def test_each_file_of_the_command_line_is_a_credential_that_is_handed_over(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -40,9 +41,11 @@ from packaging.requirements import Requirement
 from praxis_remote import errors
 from praxis_remote.cli.program import _parser
 from praxis_remote.errors import RemoteError
+from praxis_remote.logs import EVENTS, Fields, JsonFormatter
 
 TUTORIAL = "docs/tutorial.md"
 SECURE = "docs/how-to/secure.md"
+WATCH = "docs/how-to/watch.md"
 ERRORS = "docs/reference/errors.md"
 
 NOT_RUN = {
@@ -54,7 +57,7 @@ NOT_RUN = {
     "docs/how-to/slow.md": 1,
     "docs/how-to/ssh.md": 3,
     "docs/how-to/systemd.md": 1,
-    "docs/how-to/watch.md": 2,
+    "docs/how-to/watch.md": 3,
     TUTORIAL: 1,
 }
 """How many blocks of a page are marked as such that cannot be run here.
@@ -62,7 +65,7 @@ NOT_RUN = {
 What is of this package in a shell block among them is still read by its parser.
 """
 
-LANGUAGES = {"dockerfile", "ini", "proto", "python", "sh", "text", "yaml"}
+LANGUAGES = {"dockerfile", "ini", "json", "proto", "python", "sh", "text", "yaml"}
 
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 POLICY = next(block for block in PYTHON if "class MyPolicy" in block.code)
@@ -352,6 +355,34 @@ def test_a_make_target_that_is_mentioned_exists(target: str) -> None:
 
 
 # ---------------------------------------------------------------- tables
+
+
+def test_the_line_of_json_that_is_shown_is_one_of_ours() -> None:
+    (shown,) = (json.loads(block.code) for block in BLOCKS if block.language == "json")
+    record = logging.makeLogRecord(shown)
+    record.levelname, record.name, record.msg = shown["level"], shown["logger"], shown["message"]
+    written = json.loads(JsonFormatter().format(record))
+    assert {**written, "time": None} == {**shown, "time": None}
+    assert len(written["time"]) == len(shown["time"])
+    assert shown["event"] in EVENTS
+    assert set(shown) <= {"time", "level", "logger", "message", "event", *Fields.__annotations__}
+
+
+def test_the_fields_of_a_line_of_json_are_those_of_the_code() -> None:
+    _, _, table = text_of(WATCH).partition("| field |")
+    rows = re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    always = {"time", "level", "logger", "message", "event", "traceback", "stack"}
+    assert named == always | set(Fields.__annotations__)
+
+
+def test_the_panels_that_are_told_of_are_those_of_the_dashboard() -> None:
+    dashboard = json.loads((ROOT / "deploy/grafana/praxis-remote.json").read_text(encoding="utf-8"))
+    _, _, table = text_of(WATCH).partition("| question | panel |")
+    rows = re.findall(r"^\| [^|]+\? \| (.+) \|$", table.partition("\n\n")[0], re.MULTILINE)
+    assert {name for row in rows for name in row.split("; ")} == {
+        panel["title"] for panel in dashboard["panels"]
+    }
 
 
 def test_the_table_of_errors_is_that_of_the_package() -> None:

@@ -15,6 +15,7 @@ from mkdocs.exceptions import PluginError
 
 from praxis_remote import AsyncPolicyClient
 from praxis_remote.cli.program import _COMMANDS
+from praxis_remote.logs import EVENTS
 from tools import documented_by, site
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,19 @@ def test_the_page_of_the_command_line_has_the_help_of_every_command(
     assert "--max-message-size BYTES" in text
     assert os.environ["COLUMNS"] == "30"
     assert max(map(len, text.splitlines())) > 80
+
+
+def test_the_page_of_the_logs_has_every_event() -> None:
+    rows = site.events().splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == list(EVENTS)
+    assert "``" not in site.events()
+
+
+def test_the_page_of_the_metrics_has_each_with_its_labels() -> None:
+    rows = site.metrics().splitlines()[2:]
+    assert "| `praxis_remote_calls` | counter | `method`, `status` |" in "\n".join(rows)
+    assert all(row.startswith("| `praxis_remote_") for row in rows)
+    assert len(rows) > 10
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,19 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
+from praxis_remote import PolicyServer, logs
 from praxis_remote.cli.program import _parser
+from praxis_remote.metrics import Metrics
+from praxis_remote.testing import RecordingHandler
 
 COMMANDS = "<!-- commands -->"
 """What stands in a page for the help of every command."""
+
+METRICS = "<!-- metrics -->"
+"""What stands in a page for the table of all metrics."""
+
+EVENTS = "<!-- events -->"
+"""What stands in a page for the table of all events that are logged."""
 
 FILES = re.compile(r"^<!-- files: (\S+) -->$", re.MULTILINE)
 """What stands in a page for every file of a folder."""
@@ -65,9 +74,13 @@ _REMOTE = re.compile(r"(?i)\s*(https?:)?//")
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Puts in what a page asks for: the help of every command, the files of a folder."""
+    """Puts in what a page asks for: commands, metrics, events, the files of a folder."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, commands())
+    if METRICS in markdown:
+        markdown = markdown.replace(METRICS, metrics())
+    if EVENTS in markdown:
+        markdown = markdown.replace(EVENTS, events())
     return FILES.sub(lambda match: files(match[1]), markdown)
 
 
@@ -102,6 +115,26 @@ def parsers() -> Iterator[argparse.ArgumentParser]:
     for action in whole._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.values()
+
+
+def metrics() -> str:
+    """Returns every metric with its labels as a table."""
+    told = Metrics()
+    with PolicyServer(RecordingHandler(), port=0, observers=[told]) as server:
+        told.watch(server)
+        families = list(told.collect())
+    rows = ["| metric | kind | labels | what |", "|---|---|---|---|"]
+    for family in families:
+        labels = {name: None for sample in family.samples for name in sample.labels if name != "le"}
+        names = ", ".join(f"`{name}`" for name in labels)
+        rows.append(f"| `{family.name}` | {family.type} | {names} | {family.documentation} |")
+    return "\n".join(rows)
+
+
+def events() -> str:
+    """Returns every event with what it says as a table."""
+    rows = [f"| `{name}` | {text.replace('``', '`')} |" for name, text in logs.EVENTS.items()]
+    return "\n".join(["| event | what it says |", "|---|---|", *rows])
 
 
 def files(folder: str) -> str:
