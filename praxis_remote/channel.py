@@ -17,6 +17,7 @@ from .errors import (
     DeadlineExceededError,
     RequestRefusedError,
     UnavailableError,
+    forget_tracebacks,
 )
 from .framing import Find, Segments
 from .http2 import ClientConnection, NotTakenError, Response, Silences
@@ -281,14 +282,9 @@ class Channel:
 
 
 def _let_go(task: asyncio.Task[ClientConnection]) -> None:
-    """Keeps the error of an attempt, in case that every caller is gone, and not its traceback.
-
-    It leads to whoever drove the loop at that moment, and to all that they hold.
-    """
-    error = None if task.cancelled() else task.exception()
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    """Keeps the error of an attempt, in case that every caller is gone, and not its traceback."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        forget_tracebacks(error)
 
 
 def _succeeded(task: asyncio.Task[ClientConnection]) -> bool:

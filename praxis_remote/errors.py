@@ -12,9 +12,11 @@ the package but ``asyncio.CancelledError``, which always passes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from grpclib.const import Status as StatusCode
+
+E = TypeVar("E", bound=BaseException)
 
 __all__ = [
     "BadResponseError",
@@ -218,3 +220,15 @@ def error_for_status(
     """Returns the error to raise for a status that a peer sent."""
     cls = _CLASS_OF_STATUS.get(status, RemoteError)
     return cls(details, address, status, never_ran=never_ran)
+
+
+def forget_tracebacks(error: E) -> E:
+    """Returns an error that is kept, without the tracebacks of it and of what caused it.
+
+    They lead to whoever drove the loop at that moment, and to all that they hold.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return error

@@ -50,6 +50,8 @@ class Readiness:
         self._is_ready: Callable[[], object] | None = getattr(handler, "is_ready", None)
         self._willing = self._is_ready is None
         self._complained = False
+        # The readiness of which all watchers know.
+        self._told = self.ready
         self._watchers: list[Callable[[], None]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -136,7 +138,8 @@ class Readiness:
 
     @contextmanager
     def watching(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Has the policy asked again and again, and ``wake`` called with each answer."""
+        """Has the policy asked again and again, and ``wake`` called when its answer changes."""
+        self._tell()
         self._watchers.append(wake)
         if self._asking is None and self._is_ready is not None:
             self._asking = asyncio.get_running_loop().create_task(self._keep_asking())
@@ -155,5 +158,8 @@ class Readiness:
                 await self.ask()
 
     def _tell(self) -> None:
-        for wake in list(self._watchers):
-            wake()
+        # Thousands may watch, nearly always in vain.
+        if (ready := self.ready) is not self._told:
+            self._told = ready
+            for wake in list(self._watchers):
+                wake()

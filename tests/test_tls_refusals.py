@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import re
 import socket
 import ssl
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -223,3 +226,42 @@ def test_what_is_broken_amid_a_connection_ends_it_without_a_traceback(
             with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
                 list(iter(lambda: secure.recv(65536), b""))
     assert told() == []
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["bare", "tls"])
+@pytest.mark.parametrize("first", [b"\x16 and no handshake", b"neither TLS nor HTTP/2"])
+@pytest.mark.usefixtures("told")
+def test_a_connection_that_has_ended_holds_no_memory_until_python_collects_it(
+    authority: Authority, first: bytes, *, secure: bool
+) -> None:
+    tls = authority.server() if secure else None
+
+    async def main() -> int:
+        server = PolicyServer(RecordingHandler(), port=0, tls=tls)
+        serving = asyncio.ensure_future(server.serve_async())
+        try:
+            await end_one(server.port)
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(8):
+                await end_one(server.port)
+            return tracemalloc.get_traced_memory()[0] - before
+        finally:
+            server.request_stop()
+            await serving
+
+    async def end_one(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        # Less than a buffer for each of them.
+        assert asyncio.run(main()) < 8 * 2**15
+    finally:
+        tracemalloc.stop()
+        gc.enable()

@@ -294,3 +294,33 @@ def test_optional_methods_that_cannot_be_called_are_refused_at_the_start(name: s
     ]:
         with pytest.raises(TypeError, match=text):
             PolicyServer(policy(method), port=0)
+
+
+def test_who_watches_is_woken_when_the_answer_changes_and_not_by_each_one() -> None:
+    class Policy(RecordingHandler):
+        ready = False
+
+        def is_ready(self) -> bool:
+            return self.ready
+
+    async def main() -> None:
+        woken: list[str] = []
+        with readiness.watching(lambda: woken.append("first")):
+            await readiness.ask()
+            assert woken == []
+            policy.ready = True
+            await readiness.ask()
+            await readiness.ask()
+            assert woken == ["first"]
+            policy.ready = False
+            readiness.refresh()  # by somebody who did not stay to tell
+            with readiness.watching(lambda: woken.append("second")):
+                assert woken == ["first", "first"]
+                policy.ready = True
+                await readiness.ask()
+                assert woken == ["first", "first", "first", "second"]
+
+    policy, scheduler = Policy(), Scheduler()
+    readiness = Readiness(policy, scheduler, Progress(Stage.SERVING))
+    asyncio.run(main())
+    scheduler.close()

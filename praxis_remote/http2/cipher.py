@@ -210,6 +210,10 @@ class Cipher:
             records.append(self._outgoing.read())
         return records
 
+    def clear(self) -> None:
+        """Gives back the memory for what comes, since nothing does."""
+        self.buffer = memoryview(b"")
+
     def take(self) -> bytes:
         """Returns what TLS itself has for the peer."""
         return self._outgoing.read() if self._outgoing.pending else b""

@@ -24,6 +24,7 @@ from h2.settings import SettingCodes, Settings
 from typing_extensions import override
 
 from ..address import name_peer
+from ..errors import forget_tracebacks
 from ..logs import event
 from .cipher import Cipher, TLSError
 from .connection import Connection
@@ -311,7 +312,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self.processor.close("an unforeseen error; see the log of the process")
 
     def _end_tls(self, error: TLSError) -> None:
-        self.tls_error = error
+        self.tls_error = forget_tracebacks(error)
         self.connection.send_records()  # which tell the peer why
         if self.h2_config.client_side or (self._cipher is not None and self._cipher.ready):
             self.processor.close(error.details)
@@ -360,6 +361,10 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self.gone = True
         if self.made:
             super().connection_lost(exc)
+            # All this is a cycle, which lasts until Python looks for such.
+            self._receiver.clear()
+            if self._cipher is not None:
+                self._cipher.clear()
         else:
             self._owner.connection_closed(f"it could not be made: {exc}")
         self.lost.set()

@@ -134,6 +134,12 @@ class Receiver:
             self._start, self._end = 0, self._end - self._start
         return self._buffer[self._end :]
 
+    def clear(self) -> None:
+        """Forgets what has come, and the memory for more, since nothing does."""
+        self._buffer = memoryview(b"")
+        self._start = self._end = 0
+        self._target = None
+
     def received(self, size: int) -> None:
         """Takes the news that so many bytes were written there.
 
