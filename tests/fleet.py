@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,10 +51,16 @@ class Envoy:
         ports: Those of the servers, on this machine, by their numbers.
         interval: From one health check to the next.
         published: Its configuration, as we publish it.
+        options: Of the command line, in addition.
     """
 
     def __init__(
-        self, folder: Path, ports: dict[int, int], interval: str, published: Path = CONFIG
+        self,
+        folder: Path,
+        ports: dict[int, int],
+        interval: str,
+        published: Path = CONFIG,
+        options: Sequence[str] = (),
     ) -> None:
         self.access_log = folder / "access.log"
         self._errors, self._admin_file = folder / "envoy.log", folder / "admin"
@@ -63,6 +69,7 @@ class Envoy:
         config.write_text(yaml.safe_dump(_on_this_machine(text, ports, interval)), encoding="utf-8")
         words = ["-c", str(config), "--admin-address-path", str(self._admin_file)]
         words += ["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"]
+        words += options
         with self.access_log.open("w") as access, self._errors.open("w") as errors:
             self._process = subprocess.Popen([envoy_binary(), *words], stdout=access, stderr=errors)
         self.wait_until(self._admin_file.exists)
@@ -71,9 +78,14 @@ class Envoy:
         (listener,) = self.ask("/listeners?format=json")["listener_statuses"]
         self.port: int = listener["local_address"]["socket_address"]["port_value"]
 
+    @property
+    def admin(self) -> str:
+        """Host and port of the admin endpoint."""
+        return self._admin_file.read_text().strip()
+
     def ask(self, path: str) -> Any:
         """Returns what the admin endpoint answers, as JSON."""
-        url = f"http://{self._admin_file.read_text().strip()}{path}"
+        url = f"http://{self.admin}{path}"
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             return json.load(response)
 
@@ -172,9 +184,11 @@ class Servers:
 class Fleet:
     """Envoy before servers, and clients of it; they end with the with block, the servers not."""
 
-    def __init__(self, servers: Servers, folder: Path, interval: str = "0.1s") -> None:
+    def __init__(
+        self, servers: Servers, folder: Path, interval: str = "0.1s", options: Sequence[str] = ()
+    ) -> None:
         self.clients: list[PolicyClient] = []
-        self.envoy = Envoy(folder, servers.ports, interval)
+        self.envoy = Envoy(folder, servers.ports, interval, options=options)
         try:
             self.envoy.wait_until(lambda: all(map(self.envoy.takes, SERVERS)))
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import TIMEOUT
+import yaml
+from command import ROOT, TIMEOUT
 from fleet import CONFIG, SERVERS, Envoy, Fleet, Servers, asked, envoy_binary
 from grpclib.client import Channel
 from hosts import LOOPBACK, unused_port
@@ -223,6 +225,34 @@ def test_a_server_that_says_it_is_not_ready_is_passed_by(servers: Servers, fleet
     fleet.envoy.wait_until(lambda: all(asked(client) in without[client] for client in homes))
     servers.set_ready(1, True)
     fleet.envoy.wait_until(lambda: {client: asked(client) for client in homes} == homes)
+
+
+def test_envoy_on_kubernetes_sends_clients_away_before_it_ends_and_loses_no_call(
+    servers: Servers, tmp_path: Path
+) -> None:
+    text = (ROOT / "deploy/kubernetes/envoy/proxy.yaml").read_text(encoding="utf-8")
+    pod = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    shell, option, script = container["lifecycle"]["preStop"]["exec"]["command"]
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell}")
+    at = container["args"].index("--drain-time-s")
+    with Fleet(servers, tmp_path, options=container["args"][at : at + 2]) as fleet:
+        client = fleet.client()
+        home = asked(client)
+        begun, sleep, _ = script.partition("sleep ")
+        assert sleep
+        begun = begun.replace("127.0.0.1/9901", fleet.envoy.admin.replace(":", "/"))
+        words = [shell, option, f'{begun}echo "$answer"']
+        said = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+        assert said.stdout.split()[1] == "200"
+
+        def sent_away() -> bool:
+            assert asked(client) == home
+            return fleet.envoy.count("http.policy.downstream_cx_drain_close") > 0
+
+        fleet.envoy.wait_until(sent_away)
+        assert asked(client) == home
 
 
 def test_without_a_server_the_caller_is_told_so(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from praxis_remote.timing import ServerTiming
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/praxis-remote.json").read_text(encoding="utf-8"))
-CONFIG = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
+PROMETHEUS = (DEPLOY / "prometheus/prometheus.yml").read_text(encoding="utf-8")
+CONFIG = yaml.safe_load(PROMETHEUS)
 RULES = yaml.safe_load((DEPLOY / "prometheus/praxis-remote.rules.yml").read_text(encoding="utf-8"))
 
 # What the scraper itself adds.
@@ -112,5 +113,13 @@ def test_the_scraper_looks_where_the_server_is_by_default_and_has_the_rules() ->
     (job,) = CONFIG["scrape_configs"]
     (target,) = job["static_configs"][0]["targets"]
     assert target.endswith(f":{DEFAULT_METRICS_PORT}")
+    # What is there as a comment, for Kubernetes.
+    (names,) = re.findall(r"^ *# +- (\{names: .*\})$", PROMETHEUS, re.MULTILINE)
+    service = yaml.safe_load((DEPLOY / "kubernetes/base/service.yaml").read_text(encoding="utf-8"))
+    assert yaml.safe_load(names) == {
+        "names": [service["metadata"]["name"]],
+        "type": "A",
+        "port": DEFAULT_METRICS_PORT,
+    }
     for name in CONFIG["rule_files"]:
         assert (DEPLOY / "prometheus" / name).exists()

@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 
 from praxis_remote import Limits
-from praxis_remote.http2 import machine, patience, protocol, receiving
+from praxis_remote.http2 import machine, patience, protocol, receiving, server_stream
 from praxis_remote.http2 import server as http2_server
+from praxis_remote.inspect import Inspector, copies, door, web
 from praxis_remote.limits import DEFAULT_MAX_PENDING
+from praxis_remote.metrics import server as scraped
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 TEXT = PAGE.read_text(encoding="utf-8")
+DEFAULTS = inspect.signature(Inspector).parameters
 
 
 def test_every_limit_is_there_with_its_default() -> None:
@@ -28,6 +32,9 @@ def test_the_fixed_limits_are_those_of_the_code() -> None:
     assert f"`max_pending` ({DEFAULT_MAX_PENDING})" in TEXT
     for what in (
         f"calls of a connection at once | {protocol._MAX_STREAMS} |",
+        f"of a connection | {server_stream._MAX_STREAMS} |",
+        f"a message of such a call | {server_stream._MAX_REQUEST // 1024} KiB |",
+        f"{server_stream._MAX_WAITING} bytes, each with {server_stream._EACH} more",
         f"{protocol._MAX_BLOCK // 1024} KiB packed, "
         f"{machine.max_headers(False) // 1024} KiB unpacked",
         f"{machine.max_headers(True) // 1024} KiB of a server's",
@@ -40,6 +47,18 @@ def test_the_fixed_limits_are_those_of_the_code() -> None:
     ):
         assert what in TEXT
     assert receiving._MAX_FRAMES == http2_server._ACCEPTED
+
+
+def test_the_limits_of_the_pages_beside_the_server_are_those_of_the_code() -> None:
+    for what in (
+        f"{scraped._MAX_CONNECTIONS} connections, {scraped._MAX_HEAD // 1024} KiB of a request, "
+        f"{scraped._PATIENCE:g} s",
+        f"{web._MAX_STREAMS} browsers that follow, {door._MAX_VISITS} that have shown",
+        f"{DEFAULTS['max_episodes'].default} episodes, "
+        f"{DEFAULTS['max_bytes'].default // 2**20} MiB",
+        f"{copies.MAX_STEP_BYTES // 2**20} MiB of an observation, {copies.MAX_KEYS} of its keys",
+    ):
+        assert what in TEXT
 
 
 def test_every_command_and_file_that_it_names_is_there() -> None:
