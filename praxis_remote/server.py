@@ -124,7 +124,7 @@ class PolicyServer:
         limits = limits or Limits()
         self._progress = Progress()
         self._service = PolicyService(
-            handler, self._scheduler, limits.items, observers, self._progress
+            handler, self._scheduler, limits.items, observers, self._progress, self.status
         )
         self._made = time.monotonic()
         self._listener = Listener(
