@@ -335,7 +335,8 @@ def test_the_trend_is_a_line_of_blocks_or_of_ascii() -> None:
     server = Watched("a", Trend(1.0))
     for now, look in enumerate(looks):
         server.answered(now, look)
-    assert seen(server, now=5.0)[1] == "13.3 calls/s" + "▁▅█▂█".rjust(60)
+    # What is left of 76 letters by the rate, which has 7, and " calls/s  ".
+    assert seen(server, now=5.0)[1] == "13.3 calls/s  " + "▁▅█▂█".rjust(59)
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     console = Console(file=ascii_only, width=80, height=40)
     console.print(view(console, [server], 5.0))
