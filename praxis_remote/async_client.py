@@ -21,6 +21,7 @@ from typing_extensions import Self
 from . import codec, wire
 from .address import DEFAULT_PORT, check_address
 from .calls import (
+    GET_STATUS,
     HEALTH_CHECK,
     PREDICT,
     RESET,
@@ -47,6 +48,7 @@ from .http2 import Response, Silences
 from .logs import event
 from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
+from .schema.generated_monitor import StatusRequest, StatusResponse
 from .serialization import build_observation
 from .stub import make_stub
 from .timing import CallTiming, OnTiming, check_on_timing
@@ -377,6 +379,27 @@ class AsyncPolicyClient:
         """
         response = await self._call(HEALTH_CHECK, Empty(), HealthResponse, timeout, retries)
         return response.ready, response.model_info
+
+    async def status(
+        self, *, seconds: float = 0.0, timeout: float | None = None, retries: int | None = None
+    ) -> StatusResponse:
+        """Returns what the server does at the moment, and how long its last calls took.
+
+        Answered also while the policy works, and anew some times a second at most. Its
+        fields are described in ``monitor_service.proto``; times are seconds.
+
+        Args:
+            seconds: How far back to look at calls: 1, 5, 10, 60 or 300, rounded up to one of
+                these; 0 for 10. ``covered_seconds`` says how far the server remembers.
+            timeout: As in `predict_action`.
+            retries: As in `reset`.
+
+        Raises:
+            NotImplementedError: The server is older than this (`UnimplementedError`).
+            RemoteError: As in `predict_action`.
+        """
+        request = StatusRequest(seconds=seconds)
+        return await self._call(GET_STATUS, request, StatusResponse, timeout, retries)
 
     async def wait_ready(self, timeout: float | None = None) -> str:
         """Waits until the server is there and ready.

@@ -33,6 +33,7 @@ from .errors import (
     error_for_status,
 )
 from .schema import PolicyServiceBase
+from .schema.generated_monitor import MonitorServiceBase
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
@@ -47,7 +48,7 @@ _REMEMBERED = 64
 
 
 class Method(NamedTuple):
-    """One rpc of the service."""
+    """One rpc of a service."""
 
     name: str
     path: str
@@ -55,14 +56,20 @@ class Method(NamedTuple):
     response: type[betterproto.Message]
 
 
-METHODS: dict[str, Method] = {
-    name: Method(name, path, rpc.request_type, rpc.reply_type)
-    for path, rpc in PolicyServiceBase().__mapping__().items()
-    for name in [path.rpartition("/")[2]]
-}
-"""The rpcs by name, as the generated service base has them."""
+def _methods_of(service: PolicyServiceBase | MonitorServiceBase) -> dict[str, Method]:
+    return {
+        name: Method(name, path, rpc.request_type, rpc.reply_type)
+        for path, rpc in service.__mapping__().items()
+        for name in [path.rpartition("/")[2]]
+    }
+
+
+METHODS: dict[str, Method] = _methods_of(PolicyServiceBase())
+"""The rpcs of a policy by name, as the generated service base has them."""
 
 PREDICT, RESET, HEALTH_CHECK = METHODS["Predict"], METHODS["Reset"], METHODS["HealthCheck"]
+
+GET_STATUS = _methods_of(MonitorServiceBase())["GetStatus"]
 
 # ---------------------------------------------------------------- deadline
 

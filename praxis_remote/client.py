@@ -21,6 +21,7 @@ from .calls import MetadataLike
 from .errors import CallCancelledError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
+from .schema.generated_monitor import StatusResponse
 from .stub import BlockingPolicyServiceStub
 from .timing import CallTiming, OnTiming
 from .tls import ClientTLSLike
@@ -219,6 +220,14 @@ class PolicyClient:
         self, *, timeout: float | None = None, retries: int | None = None
     ) -> tuple[bool, str]:
         return self._run(lambda: self._client.health_check(timeout=timeout, retries=retries))
+
+    @_documented_by(AsyncPolicyClient.status)
+    def status(  # noqa: D102 - documented by its original
+        self, *, seconds: float = 0.0, timeout: float | None = None, retries: int | None = None
+    ) -> StatusResponse:
+        return self._run(
+            lambda: self._client.status(seconds=seconds, timeout=timeout, retries=retries)
+        )
 
     @_documented_by(AsyncPolicyClient.wait_ready)
     def wait_ready(self, timeout: float | None = None) -> str:  # noqa: D102 - documented by its original

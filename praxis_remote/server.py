@@ -125,7 +125,7 @@ class PolicyServer:
         self._scheduler.max_pending = max_pending
         self._progress = Progress()
         self._service = PolicyService(
-            handler, self._scheduler, limits.items, observers, self._progress
+            handler, self._scheduler, limits.items, observers, self._progress, self.status
         )
         self._made = time.monotonic()
         self._listener = Listener(

@@ -4,7 +4,7 @@
 
 """The rpcs: a request message in, the policy on its thread, a response message out.
 
-What is asked about the server itself is answered by `health` and `reflection`.
+What is asked about the server itself is answered by `health`, `monitor` and `reflection`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import betterproto
 import numpy as np
 
 from . import codec, wire
-from .calls import HEALTH_CHECK, PREDICT, RESET, Deadline
+from .calls import GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
 from .context import CurrentRequest, RequestContext
 from .errors import (
     HandlerError,
@@ -32,6 +32,7 @@ from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
 from .limits import Limits
 from .logs import Event, event
+from .monitor import Monitor
 from .protocol import PolicyHandler
 from .readiness import Readiness
 from .records import UNKNOWN, CallObserver, Recorder
@@ -39,7 +40,9 @@ from .reflection import REFLECTION, Reflection
 from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 from .schema.generated_health import HealthCheckRequest, HealthListRequest
+from .schema.generated_monitor import StatusRequest
 from .stage import Progress, Stage
+from .status import ServerStatus
 from .tracing import RequestTrace, trace_request
 
 log = logging.getLogger("praxis_remote.server")
@@ -105,6 +108,7 @@ class PolicyService:
         max_items: Of a request; see `Limits`.
         observers: Who is told of each call that has ended.
         progress: How far the server is.
+        status: Returns what the server does. None: there is none, and nobody can ask.
 
     Attributes:
         recorder: What became of the calls.
@@ -120,6 +124,7 @@ class PolicyService:
         max_items: int = Limits.items,
         observers: Sequence[CallObserver] = (),
         progress: Progress | None = None,
+        status: Callable[[], ServerStatus] | None = None,
     ) -> None:
         self.recorder = Recorder(observers)
         self.readiness = Readiness(handler, scheduler, progress or Progress(Stage.SERVING))
@@ -145,6 +150,9 @@ class PolicyService:
             LIST: self._reading(HealthListRequest, health.list),
             **streams,
         }
+        if status is not None:
+            monitor = Monitor(status, self.recorder.recent_calls, self._said, self._routes)
+            self._routes[GET_STATUS.path] = self._reading(StatusRequest, monitor.get_status)
         # Those that wait for the policy's thread.
         self._queued = (PREDICT.path, RESET.path)
 
@@ -301,6 +309,10 @@ class PolicyService:
 
         await self._scheduler.run(work)
         self.readiness.warmed_up()
+
+    def _said(self) -> str:
+        info = self._model_info
+        return info if isinstance(info, str) else ""
 
     def _refresh_model_info(self) -> None:
         try:

@@ -58,7 +58,7 @@ class CallTiming(NamedTuple):
     """Where the time of one call went, as its client saw it.
 
     Attributes:
-        method: The rpc: ``"Predict"``, ``"Reset"`` or ``"HealthCheck"``.
+        method: The rpc: ``"Predict"``, ``"Reset"``, ``"HealthCheck"`` or ``"GetStatus"``.
         total: From the call to its return, in which all others are contained.
         encode: From observations to bytes.
         network: What is left for connecting, waiting for a turn, tries that were repeated,

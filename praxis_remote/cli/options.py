@@ -25,6 +25,7 @@ __all__ = [
     "EXIT_CODES",
     "Parser",
     "add_address",
+    "add_addresses",
     "add_command",
     "add_episode",
     "add_kwarg",
@@ -103,13 +104,28 @@ def add_option(
     parser.add_argument(name, type=convert, **options)
 
 
+_ADDRESS_HELP = f"as HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; port {DEFAULT_PORT} if none"
+
+
 def add_address(parser: argparse.ArgumentParser, timeout: float) -> None:
     """Adds whom to call, and how long that may take by default."""
-    text = f"the server, as HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; port {DEFAULT_PORT} if none"
+    text = f"the server, {_ADDRESS_HELP}"
     add_option(parser, "address", parse_address, metavar="ADDR", help=text)
+    _add_timeout(parser, timeout)
+    _add_client_security(parser)
+
+
+def add_addresses(parser: argparse.ArgumentParser, timeout: float) -> None:
+    """Adds whom to call where that may be several, and how long each may take by default."""
+    options: dict[str, Any] = {"metavar": "ADDR", "nargs": "+"}
+    add_option(parser, "addresses", parse_address, help=f"a server, {_ADDRESS_HELP}", **options)
+    _add_timeout(parser, timeout)
+    _add_client_security(parser)
+
+
+def _add_timeout(parser: argparse.ArgumentParser, timeout: float) -> None:
     text = "for the call, connecting included; inf for no limit, %(default)g by default"
     add_option(parser, "--timeout", words.timeout, default=timeout, metavar="SECONDS", help=text)
-    _add_client_security(parser)
 
 
 def _add_client_security(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from .options import EXIT_CODES, Parser
 from .output import complain
 from .proto import add_proto
 from .serve import add_serve
+from .top import add_top
 
 __all__ = ["main"]
 
@@ -34,12 +35,13 @@ examples:
   praxis-remote predict gpu-box --json '{{"observation.state": [0.1, 0.2], "task": "lift"}}'
   praxis-remote reset gpu-box --episode ep-7
   praxis-remote bench gpu-box --payload vla --concurrency 4
+  praxis-remote top gpu-a gpu-b
   protoc -I "$(praxis-remote proto --include)" ...
 
 {EXIT_CODES}"""
 
 # In the order in which the help lists them.
-_COMMANDS = (add_serve, add_health, add_reset, add_predict, add_bench, add_proto)
+_COMMANDS = (add_serve, add_health, add_reset, add_predict, add_bench, add_top, add_proto)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -174,6 +174,106 @@ FILES = (
         ),
     ),
     File(
+        name='praxis_remote/monitor_service.proto',
+        dependencies=(),
+        services=(
+            'praxis_remote.MonitorService',),
+        messages=(
+            'praxis_remote.StatusRequest',
+            'praxis_remote.StatusResponse',
+            'praxis_remote.CallCount',
+            'praxis_remote.RecentCalls',
+            'praxis_remote.Durations',),
+        symbols=(
+            'praxis_remote.StatusRequest',
+            'praxis_remote.StatusRequest.seconds',
+            'praxis_remote.StatusResponse',
+            'praxis_remote.StatusResponse.stage',
+            'praxis_remote.StatusResponse.uptime',
+            'praxis_remote.StatusResponse.model_info',
+            'praxis_remote.StatusResponse.version',
+            'praxis_remote.StatusResponse.connections',
+            'praxis_remote.StatusResponse.in_flight',
+            'praxis_remote.StatusResponse.waiting',
+            'praxis_remote.StatusResponse.held_bytes',
+            'praxis_remote.StatusResponse.request_bytes',
+            'praxis_remote.StatusResponse.response_bytes',
+            'praxis_remote.StatusResponse.counts',
+            'praxis_remote.StatusResponse.covered_seconds',
+            'praxis_remote.StatusResponse.recent',
+            'praxis_remote.CallCount',
+            'praxis_remote.CallCount.method',
+            'praxis_remote.CallCount.code',
+            'praxis_remote.CallCount.calls',
+            'praxis_remote.CallCount.recent',
+            'praxis_remote.RecentCalls',
+            'praxis_remote.RecentCalls.method',
+            'praxis_remote.RecentCalls.calls',
+            'praxis_remote.RecentCalls.rate',
+            'praxis_remote.RecentCalls.request_bytes',
+            'praxis_remote.RecentCalls.response_bytes',
+            'praxis_remote.RecentCalls.succeeded',
+            'praxis_remote.RecentCalls.total',
+            'praxis_remote.RecentCalls.receive',
+            'praxis_remote.RecentCalls.decode',
+            'praxis_remote.RecentCalls.queue',
+            'praxis_remote.RecentCalls.infer',
+            'praxis_remote.RecentCalls.encode',
+            'praxis_remote.Durations',
+            'praxis_remote.Durations.p50',
+            'praxis_remote.Durations.p90',
+            'praxis_remote.Durations.p99',
+            'praxis_remote.Durations.max',
+            'praxis_remote.ServerStage',
+            'praxis_remote.SERVER_STAGE_UNSPECIFIED',
+            'praxis_remote.SERVER_STAGE_STARTING',
+            'praxis_remote.SERVER_STAGE_WARMING',
+            'praxis_remote.SERVER_STAGE_SERVING',
+            'praxis_remote.SERVER_STAGE_DRAINING',
+            'praxis_remote.MonitorService',
+            'praxis_remote.MonitorService.GetStatus',),
+        data=(
+            b'\n#praxis_remote/monitor_service.proto\x12\rp'
+            b'raxis_remote")\n\rStatusRequest\x12\x18\n\x07seconds'
+            b'\x18\x01 \x01(\x01R\x07seconds"\xe6\x03\n\x0eStatusResponse\x120\n\x05st'
+            b'age\x18\x01 \x01(\x0e2\x1a.praxis_remote.ServerStageR\x05s'
+            b'tage\x12\x16\n\x06uptime\x18\x02 \x01(\x01R\x06uptime\x12\x1d\n\nmodel_in'
+            b'fo\x18\x03 \x01(\tR\tmodelInfo\x12\x18\n\x07version\x18\x04 \x01(\tR\x07ve'
+            b'rsion\x12 \n\x0bconnections\x18\x05 \x01(\x03R\x0bconnections\x12'
+            b'\x1b\n\tin_flight\x18\x06 \x01(\x03R\x08inFlight\x12\x18\n\x07waiting\x18'
+            b'\x07 \x01(\x03R\x07waiting\x12\x1d\n\nheld_bytes\x18\x08 \x01(\x03R\theld'
+            b'Bytes\x12#\n\rrequest_bytes\x18\t \x01(\x03R\x0crequestByt'
+            b'es\x12%\n\x0eresponse_bytes\x18\n \x01(\x03R\rresponseByte'
+            b's\x120\n\x06counts\x18\x0b \x03(\x0b2\x18.praxis_remote.CallCo'
+            b"untR\x06counts\x12'\n\x0fcovered_seconds\x18\x0c \x01(\x01R\x0eco"
+            b'veredSeconds\x122\n\x06recent\x18\r \x03(\x0b2\x1a.praxis_re'
+            b'mote.RecentCallsR\x06recent"e\n\tCallCount\x12\x16\n'
+            b'\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n\x04code\x18\x02 \x01(\x05R\x04cod'
+            b'e\x12\x14\n\x05calls\x18\x03 \x01(\x03R\x05calls\x12\x16\n\x06recent\x18\x04 \x01(\x03R'
+            b'\x06recent"\xe1\x03\n\x0bRecentCalls\x12\x16\n\x06method\x18\x01 \x01(\tR'
+            b'\x06method\x12\x14\n\x05calls\x18\x02 \x01(\x03R\x05calls\x12\x12\n\x04rate\x18\x03 '
+            b'\x01(\x01R\x04rate\x12#\n\rrequest_bytes\x18\x04 \x01(\x03R\x0creques'
+            b'tBytes\x12%\n\x0eresponse_bytes\x18\x05 \x01(\x03R\rresponse'
+            b'Bytes\x12\x1c\n\tsucceeded\x18\x06 \x01(\x03R\tsucceeded\x12.\n\x05t'
+            b'otal\x18\x07 \x01(\x0b2\x18.praxis_remote.DurationsR\x05to'
+            b'tal\x122\n\x07receive\x18\x08 \x01(\x0b2\x18.praxis_remote.Dur'
+            b'ationsR\x07receive\x120\n\x06decode\x18\t \x01(\x0b2\x18.praxis'
+            b'_remote.DurationsR\x06decode\x12.\n\x05queue\x18\n \x01(\x0b'
+            b'2\x18.praxis_remote.DurationsR\x05queue\x12.\n\x05inf'
+            b'er\x18\x0b \x01(\x0b2\x18.praxis_remote.DurationsR\x05infe'
+            b'r\x120\n\x06encode\x18\x0c \x01(\x0b2\x18.praxis_remote.Durati'
+            b'onsR\x06encode"S\n\tDurations\x12\x10\n\x03p50\x18\x01 \x01(\x01R\x03p'
+            b'50\x12\x10\n\x03p90\x18\x02 \x01(\x01R\x03p90\x12\x10\n\x03p99\x18\x03 \x01(\x01R\x03p99\x12\x10'
+            b'\n\x03max\x18\x04 \x01(\x01R\x03max*\x95\x01\n\x0bServerStage\x12\x1c\n\x18SERV'
+            b'ER_STAGE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVER_STAGE_S'
+            b'TARTING\x10\x01\x12\x18\n\x14SERVER_STAGE_WARMING\x10\x02\x12\x18\n\x14S'
+            b'ERVER_STAGE_SERVING\x10\x03\x12\x19\n\x15SERVER_STAGE_DR'
+            b'AINING\x10\x042Z\n\x0eMonitorService\x12H\n\tGetStatus\x12'
+            b'\x1c.praxis_remote.StatusRequest\x1a\x1d.praxis_r'
+            b'emote.StatusResponseb\x06proto3'
+        ),
+    ),
+    File(
         name='grpc/health/v1/health.proto',
         dependencies=(),
         services=(

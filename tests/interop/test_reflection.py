@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from praxis_remote import PolicyServer
+from praxis_remote import PolicyServer, __version__
 from praxis_remote.reflection import REFLECTION, Reflection
 from praxis_remote.schema.generated_descriptors import FILES, File
 from praxis_remote.schema.generated_reflection import ServerReflectionRequest
@@ -33,6 +33,7 @@ from .test_grpcio_client import STATE
 
 WAIT = 30.0
 POLICY = "praxis_remote.PolicyService"
+MONITOR = "praxis_remote.MonitorService"
 HEALTH, REFLECTION_V1, REFLECTION_ALPHA = (
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
@@ -96,6 +97,7 @@ def test_both_versions_of_reflection_differ_in_their_names_alone() -> None:
 def test_the_official_client_lists_the_services(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert set(database.get_services()) == {
+        MONITOR,
         POLICY,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
@@ -120,6 +122,24 @@ def test_a_client_that_knows_nothing_predicts_by_reflection(channel: grpc.Channe
     )
     action = predict(request, timeout=WAIT).action
     np.testing.assert_array_equal(np.frombuffer(action.data, np.float32), 2 * STATE.ravel())
+
+
+def test_a_client_that_knows_nothing_asks_for_the_status_by_reflection(
+    channel: grpc.Channel,
+) -> None:
+    pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    method = pool.FindServiceByName(MONITOR).methods_by_name["GetStatus"]
+    response_class = GetMessageClass(method.output_type)
+    get_status: Any = channel.unary_unary(
+        f"/{MONITOR}/GetStatus",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=response_class.FromString,
+    )
+    status = get_status(GetMessageClass(method.input_type)(seconds=60), timeout=WAIT)
+    stage: Any = method.output_type.fields_by_name["stage"].enum_type
+    assert stage.values_by_number[status.stage].name == "SERVER_STAGE_SERVING"
+    assert status.version == __version__
+    assert 0 < status.covered_seconds <= status.uptime
 
 
 def test_the_official_client_finds_files_symbols_and_no_extensions(channel: grpc.Channel) -> None:

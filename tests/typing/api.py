@@ -33,6 +33,7 @@ from praxis_remote.schema import (
     PredictResponse,
     Tensor,
 )
+from praxis_remote.schema.generated_monitor import StatusResponse
 from praxis_remote.serialization import decode_numpy_array, decode_request, encode_request
 from praxis_remote.stub import BlockingPolicyServiceStub
 from praxis_remote.testing import RecordingHandler
@@ -50,6 +51,7 @@ def blocking(client: PolicyClient, image: npt.NDArray[np.uint8]) -> None:
     assert_type(client.health_check(), tuple[bool, str])
     assert_type(client.reset(episode_ids=["a"]), bool)
     assert_type(client.wait_ready(5), str)
+    assert_type(client.status(seconds=60), StatusResponse)
     assert_type(client.session_id, str)
     assert_type(client.stub, BlockingPolicyServiceStub)
     assert_type(client.stub.predict(PredictRequest()), PredictResponse)
@@ -61,6 +63,7 @@ def blocking(client: PolicyClient, image: npt.NDArray[np.uint8]) -> None:
 async def awaiting(client: AsyncPolicyClient, observation: Observation) -> None:
     assert_type(await client.predict_action([observation]), npt.NDArray[Any])
     assert_type(await client.health_check(), tuple[bool, str])
+    assert_type(await client.status(), StatusResponse)
     assert_type(client.stub, PolicyServiceStub)
     assert_type(await client.stub.predict(PredictRequest()), PredictResponse)
     async with client as entered:
