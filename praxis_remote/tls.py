@@ -231,6 +231,14 @@ def _load_authorities(context: ssl.SSLContext, path: Path, name: str) -> None:
         raise InvalidValueError(f"tls: {name}: {path} holds no certificates in PEM") from error
 
 
+# By what OpenSSL calls it, which is None for a file that holds something else.
+_WRONG_CHAINS = {
+    "KEY_VALUES_MISMATCH": "the key is that of another certificate",
+    "KEY_TYPE_MISMATCH": "the key is that of another certificate",
+}
+_WRONG_CHAIN = "one of them is missing, damaged, or in the place of the other"
+
+
 def _load_chain(context: ssl.SSLContext, files: _Files) -> None:
     assert files.cert is not None
     _check_readable(files.cert, "cert")
@@ -241,7 +249,8 @@ def _load_chain(context: ssl.SSLContext, files: _Files) -> None:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
     except ssl.SSLError as error:
         raise InvalidValueError(
-            f"tls: cert, key: {names}: no certificate with its private key in PEM ({error.reason})"
+            f"tls: cert, key: {names}: no certificate with its private key in PEM: "
+            f"{_WRONG_CHAINS.get(error.reason, _WRONG_CHAIN)}"
         ) from error
 
 
