@@ -95,12 +95,17 @@ class _Files:
     """Files by absolute names: the process may go to another folder before it reads again."""
 
     def __init__(self, cert: PathLike | None, key: PathLike | None, ca: PathLike | None) -> None:
-        self.cert, self.key, self.ca = map(_absolute, (cert, key, ca))
+        self.cert, self.key = _absolute(cert, "cert"), _absolute(key, "key")
+        self.ca = _absolute(ca, "ca")
         self.paths = [path for path in (self.cert, self.key, self.ca) if path is not None]
 
 
-def _absolute(path: PathLike | None) -> Path | None:
-    return None if path is None else Path(path).absolute()
+def _absolute(path: PathLike | None, name: str) -> Path | None:
+    if path is None:
+        return None
+    if not isinstance(path, (str, os.PathLike)):
+        raise UnsupportedTypeError(f"tls: {name}: {type(path).__name__}; pass a file's path")
+    return Path(path).absolute()
 
 
 # ---------------------------------------------------------------- server
