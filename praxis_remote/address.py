@@ -10,9 +10,9 @@ import ipaddress
 import os
 import socket
 import sys
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, SupportsIndex, TypeAlias
 
-from .errors import InvalidValueError
+from .errors import InvalidValueError, UnsupportedTypeError
 
 DEFAULT_PORT = 50051
 _MAX_PORT = 65535
@@ -92,7 +92,10 @@ def check_address(host: str, port: int, lowest_port: int = 1) -> AnyAddress:
 
     Raises:
         InvalidValueError: The host is empty, the port out of range, the path too long.
+        UnsupportedTypeError: The host is no text.
     """
+    if not isinstance(host, str):
+        raise UnsupportedTypeError(f"host: {host!r}; pass a host name or an IP address as a str")
     if host.startswith(_UNIX):
         return _check_unix_address(host, port)
     if not host:
@@ -103,12 +106,22 @@ def check_address(host: str, port: int, lowest_port: int = 1) -> AnyAddress:
         raise InvalidValueError(f"host: {host!r} is a number; a port goes after a host")
     if host.count(":") == 1:
         raise InvalidValueError(f"host: {host!r}; pass host and port apart")
-    number = int(port)
-    if not lowest_port <= number <= _MAX_PORT:
+    number = _as_int(port)
+    if number is None or not lowest_port <= number <= _MAX_PORT:
         raise InvalidValueError(f"port: {port!r}; allowed: {lowest_port} to {_MAX_PORT}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     return Address(host, number)
+
+
+def _as_int(port: object) -> int | None:
+    """Returns a port, which may be text, as it comes from an environment."""
+    if not isinstance(port, (str, SupportsIndex)):
+        return None
+    try:
+        return int(port)
+    except ValueError:
+        return None
 
 
 def _check_unix_address(text: str, port: int) -> UnixAddress:
@@ -126,7 +139,7 @@ def _check_unix_address(text: str, port: int) -> UnixAddress:
             f"host: {text!r}; the path has {size} bytes, and that of a UNIX socket may have "
             f"{_MAX_PATH_SIZE}"
         )
-    if int(port) not in (0, DEFAULT_PORT):
+    if _as_int(port) not in (0, DEFAULT_PORT):
         raise InvalidValueError(f"port: {port!r}; {text} has none, leave it out")
     return UnixAddress(path)
 

@@ -203,8 +203,8 @@ def encode_metadata(metadata: MetadataLike | None) -> Headers:
     return tuple([(key, _encode_metadata_value(key, value)) for key, value in pairs])
 
 
-def _encode_metadata_value(key: str, value: str | bytes) -> str:
-    if not _KEY.fullmatch(key) or not is_metadata(key):
+def _encode_metadata_value(key: object, value: str | bytes) -> str:
+    if not (isinstance(key, str) and _KEY.fullmatch(key) and is_metadata(key)):
         raise InvalidValueError(
             f"metadata: key {key!r}; allowed: lower-case letters, digits, '_', '-', '.', "
             "but not grpc-*, te, content-type, user-agent"

@@ -93,7 +93,13 @@ def build_observation(
 
     Raises:
         ValueError: Two images get the same key.
+        TypeError: ``images`` is no mapping, such as a single image.
     """
+    if images is not None and not isinstance(images, Mapping):
+        raise UnsupportedTypeError(
+            f"images: {type(images).__name__}; pass a mapping of names to images, such as "
+            '{"front": image}'
+        )
     observation: Observation = {}
     if state is not None:
         observation["observation.state"] = np.asarray(state)

@@ -95,12 +95,17 @@ class _Files:
     """Files by absolute names: the process may go to another folder before it reads again."""
 
     def __init__(self, cert: PathLike | None, key: PathLike | None, ca: PathLike | None) -> None:
-        self.cert, self.key, self.ca = map(_absolute, (cert, key, ca))
+        self.cert, self.key = _absolute(cert, "cert"), _absolute(key, "key")
+        self.ca = _absolute(ca, "ca")
         self.paths = [path for path in (self.cert, self.key, self.ca) if path is not None]
 
 
-def _absolute(path: PathLike | None) -> Path | None:
-    return None if path is None else Path(path).absolute()
+def _absolute(path: PathLike | None, name: str) -> Path | None:
+    if path is None:
+        return None
+    if not isinstance(path, (str, os.PathLike)):
+        raise UnsupportedTypeError(f"tls: {name}: {type(path).__name__}; pass a file's path")
+    return Path(path).absolute()
 
 
 # ---------------------------------------------------------------- server
@@ -231,6 +236,14 @@ def _load_authorities(context: ssl.SSLContext, path: Path, name: str) -> None:
         raise InvalidValueError(f"tls: {name}: {path} holds no certificates in PEM") from error
 
 
+# By what OpenSSL calls it, which is None for a file that holds something else.
+_WRONG_CHAINS = {
+    "KEY_VALUES_MISMATCH": "the key is that of another certificate",
+    "KEY_TYPE_MISMATCH": "the key is that of another certificate",
+}
+_WRONG_CHAIN = "one of them is missing, damaged, or in the place of the other"
+
+
 def _load_chain(context: ssl.SSLContext, files: _Files) -> None:
     assert files.cert is not None
     _check_readable(files.cert, "cert")
@@ -241,7 +254,8 @@ def _load_chain(context: ssl.SSLContext, files: _Files) -> None:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
     except ssl.SSLError as error:
         raise InvalidValueError(
-            f"tls: cert, key: {names}: no certificate with its private key in PEM ({error.reason})"
+            f"tls: cert, key: {names}: no certificate with its private key in PEM: "
+            f"{_WRONG_CHAINS.get(error.reason, _WRONG_CHAIN)}"
         ) from error
 
 

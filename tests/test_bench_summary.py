@@ -166,7 +166,7 @@ def test_no_figures_are_doubted_where_every_call_failed(went_well: bool) -> None
     busy = Done(0, 0, 1.0, 1.0, CpuUse(1.0, 1.0, None))
     found = recording(*[0.1] * went_well, workers=[busy], failed=Counter(INTERNAL=1))
     found.examples["INTERNAL"] = "no"
-    assert ("own CPU was the limit" in report(figures(plan(), found))) is went_well
+    assert ("clients were short of CPU" in report(figures(plan(), found))) is went_well
 
 
 def test_what_cores_gave_to_this_process_only_rises() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from command import ERROR, ROOT, TIMEOUT, fails
 from processes import Start
 
 from praxis_remote import PolicyClient, __version__, cli
+from tools.site import parsers
 
 PREDICT = ["predict", "h", "--json", "{}"]
 
@@ -110,6 +112,13 @@ def test_help_has_examples_and_exit_codes(
     out = capsys.readouterr().out
     assert "examples:" in out
     assert "exit codes:" in out
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.prog)
+def test_help_fits_the_narrowest_terminal(parser: argparse.ArgumentParser) -> None:
+    # argparse folds the rest itself.
+    lines = f"{parser.description}\n{parser.epilog}".splitlines()
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_the_module_can_be_run_and_tells_its_version() -> None:

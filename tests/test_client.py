@@ -41,6 +41,7 @@ from praxis_remote.errors import (
     UnsupportedTypeError,
 )
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler, connected
+from praxis_remote.tls import ClientTLS
 
 BATCH = [{"observation.state": np.zeros(3, np.float32)}]
 WAIT = 30.0
@@ -206,6 +207,9 @@ def test_a_response_over_the_clients_limit_is_an_error_and_the_next_call_is_answ
         ({"port": 0}, "port: 0"),
         ({"timeout": 0}, "timeout: 0"),
         ({"timeout": math.nan}, "timeout: nan"),
+        ({"port": "grpc"}, "port: 'grpc'; allowed: 1 to 65535"),
+        ({"port": 50051.5}, "port: 50051.5; allowed: 1 to 65535"),
+        ({"metadata": {5: "x"}}, "metadata: key 5; allowed: lower-case letters"),
         ({"timeout": "soon"}, "timeout: 'soon' seconds; pass a positive number"),
         ({"max_message_size": 0}, "max_message_size: 0"),
         ({"retries": -1}, "retries: -1"),
@@ -235,6 +239,8 @@ def test_options_that_cannot_be_are_errors_that_name_them(
         ({"max_message_size": "1"}, "max_message_size: '1'; pass an integer"),
         ({"metadata": 5}, "metadata: int; pass a mapping, or pairs of key and value"),
         ({"metadata": "robot"}, "metadata: str; pass a mapping"),
+        ({"host": None}, "host: None; pass a host name or an IP address as a str"),
+        ({"tls": ClientTLS(5)}, "tls: ca: int; pass a file's path"),  # type: ignore[arg-type]
         ({"on_timing": 3}, "on_timing: int; pass a function of one CallTiming, or None"),
     ],
 )

@@ -306,6 +306,26 @@ def test_the_tutorials_server_complains_as_it_says(reader: Reader) -> None:
     assert run([sys.executable, "-c", here(code, port)], folder) == f"{said[1]}\n"
 
 
+def test_the_tutorials_loop_ends_without_a_server_as_it_says(reader: Reader) -> None:
+    folder, _ = reader(TUTORIAL)
+    code = next(b.code for b in PYTHON if b.page == TUTORIAL and b.title == "loop.py")
+    alone = here(code, str(unused_port(LOOPBACK))).replace("timeout=30", "timeout=0.05")
+    words = [sys.executable, "-c", alone]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    # What it saw last is not to be known here, where it has less time than a reader.
+    said = re.search(r"^praxis_remote\.errors\..*?(?=; last: )", text_of(TUTORIAL), re.MULTILINE)
+    assert said is not None
+    assert done.stderr.splitlines()[-1].startswith(said[0].replace("30 s", "0.05 s"))
+
+
 @pytest.mark.parametrize("line", INSTALL, ids=str)
 def test_what_is_to_be_installed_are_extras_that_there_are(line: Command) -> None:
     wanted = [Requirement(word) for word in line.words[2:]]

@@ -125,6 +125,11 @@ def test_build_observation_refuses_images_with_one_key() -> None:
         build_observation(state=[1.0], images={"observation.state": image})
 
 
+def test_an_image_without_a_name_is_refused_with_how_to_give_it_one() -> None:
+    with pytest.raises(TypeError, match=r"images: ndarray; pass a mapping .* \{\"front\": image\}"):
+        build_observation(images=np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+
+
 def test_build_observation_leaves_dtypes_to_be_checked_when_they_are_sent() -> None:
     built = build_observation(state=np.zeros(1, "c8"), images={"depth": np.zeros(1, "u2")})
     assert isinstance(built["observation.images.depth"], np.ndarray)

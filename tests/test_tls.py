@@ -359,7 +359,8 @@ def test_files_that_cannot_be_used_are_told_by_name(authority: Authority, tmp_pa
     for tls, text in {
         ServerTLS(missing, pem.key): f"cert: cannot read {missing}",
         ServerTLS(pem.cert, missing): f"key: cannot read {missing}",
-        ServerTLS(pem.cert, other.key): "no certificate with its private key",
+        ServerTLS(pem.cert, other.key): "private key in PEM: the key is that of another",
+        ServerTLS(pem.key, pem.cert): "PEM: one of them is missing, .*place of the other",
         ServerTLS(pem.cert, pem.key, missing): f"client_ca: cannot read {missing}",
         ServerTLS(pem.cert, pem.key, pem.key): f"client_ca: {pem.key} holds no certificates",
     }.items():

@@ -53,40 +53,45 @@ _SECONDS = 10.0
 _PICTURES = (".png", ".svg", ".pdf")
 
 _DESCRIPTION = """\
-Put load on a served policy, and tell how long its calls take and where that time goes.
+Put load on a served policy, and tell how long its calls take and where that
+time goes.
 
-It is the real policy that is called: what it does with the observations it does, and
-nothing is reset. Latencies are of the calls that went well. If the policy fails at the
-first call of the warmup, that is told and no more are made.
+It is the real policy that is called: what it does with the observations it
+does, and nothing is reset. Latencies are of the calls that went well. If the
+policy fails at the first call of the warmup, that is told and no more are made.
 """
 
 _EPILOG = f"""\
 load:
-  Each of the --concurrency clients has a connection of its own. Without --rate each calls
-  again as soon as its call has ended (closed loop), which finds out how much the server can
-  do. With --rate calls are due at fixed times, the clients taking turns (open loop), and a
-  call that begins late because the one before was slow counts from when it was due: that is
-  what robots with a control rate meet.
+  Each of the --concurrency clients has a connection of its own. Without --rate
+  each calls again as soon as its call has ended (closed loop), which finds out
+  how much the server can do. With --rate calls are due at fixed times, the
+  clients taking turns (open loop), and a call that begins late because the one
+  before was slow counts from when it was due: that is what robots with a
+  control rate meet.
 
 payloads:
   state        32 floats of state
   two-cameras  2 images of 224x224x3, and state
   vla          3 images of 480x640x3, state, and a text
-  The images are random. Keys are observation.images.front, ..., observation.state and task;
-  a policy with other keys gets its own by --npz or --observations.
+  The images are random. Keys are observation.images.front, ...,
+  observation.state and task; a policy with other keys gets its own by --npz or
+  --observations.
 
 results:
-  --json writes one object; praxis_remote.bench.Summary documents its fields. Times are in
-  milliseconds, sizes in bytes, megabytes are 10^6 of them; what is not known is null. The
-  table and the progress bar, which only a terminal gets, need rich, --plot needs matplotlib:
-  pip install 'praxis-remote[tools]'.
+  --json writes one object; praxis_remote.bench.Summary documents its fields.
+  Times are in milliseconds, sizes in bytes, megabytes are 10^6 of them; what is
+  not known is null. The table and the progress bar, which only a terminal gets,
+  need rich, --plot needs matplotlib: pip install 'praxis-remote[tools]'.
   Ctrl-C ends the run early; what was measured until then is told.
 
 examples:
   praxis-remote bench gpu-box --payload vla
   praxis-remote bench gpu-box --concurrency 8 --duration 30 --plot latency.svg
-  praxis-remote bench gpu-box --npz observation.npz --batch 16 --calls 1000 --json result.json
-  praxis-remote bench unix:/run/policy.sock --payload state --rate 50 --json | jq .latency_ms.p99
+  praxis-remote bench gpu-box --npz observation.npz --batch 16 --calls 1000 \\
+      --json result.json
+  praxis-remote bench unix:/run/policy.sock --payload state --rate 50 --json \\
+      | jq .latency_ms.p99
 
 {EXIT_CODES}  (1 also if every call failed)
 """

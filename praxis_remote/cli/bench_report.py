@@ -43,8 +43,8 @@ _OLD_SERVER = (
 )
 _NO_TIMING = "The client does not tell where the time goes."
 _CLIENT_LIMIT = (
-    "The client's own CPU was the limit, so that the server may be faster than this: the busiest "
-    "process took {busiest} of a core, all together {cores} of {available} cores{starved}. Call "
+    "The clients were short of CPU, so that the server may be faster than this: the busiest "
+    "process got {busiest} of a core, all together {cores} of {available} cores{starved}. Call "
     "from another machine than the server's or from several, or with more --processes."
 )
 _STARVED = ", and {} of the time of their calls they waited for one"

@@ -45,17 +45,18 @@ _EPILOG = (
 observations:
   --npz FILE   One observation: each array is one key. An array of text without
                dimensions, as numpy.savez makes it of a str, is sent as text.
-  --json JSON  An object is one observation, a list of objects is a batch. JSON that
-               begins with { or [ is taken as such, anything else is a file's name.
-               Lists become arrays of int64, float64 or bool; other dtypes are written
-               {"dtype": "uint8", "data": [[0, 255]]}. Text, true, false and single
-               numbers are sent as they are.
+  --json JSON  An object is one observation, a list of objects is a batch. JSON
+               that begins with { or [ is taken as such, anything else is a
+               file's name. Lists become arrays of int64, float64 or bool; other
+               dtypes are written {"dtype": "uint8", "data": [[0, 255]]}. Text,
+               true, false and single numbers are sent as they are.
 
 examples:
   praxis-remote predict gpu-box --npz observation.npz --output action.npy
   praxis-remote predict unix:/run/policy.sock --npz observation.npz
   praxis-remote predict [::1]:50051 --json batch.json --episode a --episode b
-  praxis-remote predict gpu-box --json '{"task": "lift", "observation.state": [0.5, 1]}' \\
+  praxis-remote predict gpu-box \\
+      --json '{"task": "lift", "observation.state": [0.5, 1]}' \\
       --kwarg temperature=0.1 --format json
 
 """

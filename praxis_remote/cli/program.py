@@ -25,14 +25,15 @@ __all__ = ["main"]
 _INTERRUPTED = 130
 
 _DESCRIPTION = """\
-Call a robot policy on another machine: observations go over, an action comes back.
+Call a robot policy on another machine: observations go over, an action
+comes back.
 """
 
 _EPILOG = f"""\
 examples:
-  praxis-remote serve my_pkg.my_mod:MyPolicy --host 0.0.0.0 --kwarg path=/models/x.pt
+  praxis-remote serve my_pkg.my_mod:MyPolicy --kwarg path=/models/x.pt
   praxis-remote health gpu-box:50051 --wait 60
-  praxis-remote predict gpu-box --json '{{"observation.state": [0.1, 0.2], "task": "lift"}}'
+  praxis-remote predict gpu-box --json '{{"observation.state": [0.1, 0.2]}}'
   praxis-remote reset gpu-box --episode ep-7
   praxis-remote bench gpu-box --payload vla --concurrency 4
   praxis-remote top gpu-a gpu-b

@@ -61,15 +61,15 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 _DESCRIPTION = """\
 Serve a policy: an object with the methods predict_action, reset and model_info.
 
-TARGET is MODULE:NAME, both with dots if need be. NAME is a class or a function, which
-is called with the --kwarg arguments, or an object that is a policy already. It is
-imported from the current folder or from what is installed. The policy is imported,
-made and called on one and the same thread, as GPU and renderer contexts need it. If it
-has a method warmup, that is run before all calls, which wait for it; if it has a method
-is_ready, health checks ask it.
+TARGET is MODULE:NAME, both with dots if need be. NAME is a class or a function,
+which is called with the --kwarg arguments, or an object that is a policy
+already. It is imported from the current folder or from what is installed. The
+policy is imported, made and called on one and the same thread, as GPU and
+renderer contexts need it. If it has a method warmup, that is run before all
+calls, which wait for it; if it has a method is_ready, health checks ask it.
 
-The one line on stdout is "serving CLASS on HOST:PORT", or "on unix:PATH"; from then
-on clients can connect. Everything else is logged to stderr.
+The one line on stdout is "serving CLASS on HOST:PORT", or "on unix:PATH"; from
+then on clients can connect. Everything else is logged to stderr.
 """
 
 _EPILOG = """\
@@ -77,22 +77,23 @@ examples:
   praxis-remote serve my_mod:MyPolicy
   praxis-remote serve my_mod:make_policy --kwarg path=/x/y.pt --kwarg scale=2.0
   praxis-remote serve my_pkg.my_mod:Outer.Inner --host 0.0.0.0 --port 0
-  praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock --socket-mode 660
+  praxis-remote serve my_mod:MyPolicy --host unix:/run/policy.sock \\
+      --socket-mode 660
   praxis-remote serve my_mod:MyPolicy --host 0.0.0.0 --tls-cert server.pem \\
       --tls-key server.key --token-file tokens
   praxis-remote serve my_mod:MyPolicy --metrics-port 9464 --log-format json
 
 stopping:
-  SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls get
-  --grace seconds, and the exit code is 0. Another signal, from half a second later
-  on, stops at once; the callers get UNAVAILABLE, and the exit code is 0 as well.
-  While the policy still loads, either signal kills the process, as it would without
-  a handler: a shell shows 130 or 143.
+  SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls
+  get --grace seconds, and the exit code is 0. Another signal, from half a
+  second later on, stops at once; the callers get UNAVAILABLE, and the exit code
+  is 0 as well. While the policy still loads, either signal kills the process,
+  as it would without a handler: a shell shows 130 or 143.
 
 exit codes:
   0    stopped by a signal while serving
-  1    the policy cannot be loaded, its warmup fails, or the address cannot be used; one
-       line on stderr says why
+  1    the policy cannot be loaded, its warmup fails, or the address cannot be
+       used; one line on stderr says why
   2    the command line is wrong
 """
 
