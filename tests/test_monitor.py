@@ -206,7 +206,7 @@ class Desk:
         self, at: float, seconds: float, code: StatusCode = StatusCode.OK, path: str = PREDICT.path
     ) -> None:
         timing = ServerTiming(*(seconds * factor for factor in (1, 2, 3, 4, 5)))
-        self.recorder.add(CallRecord(path, code, "p:1", (), timing, seconds, at, 10, 20))
+        self.recorder.add(CallRecord(path, code, "p:1", timing, seconds, at, 10, 20))
 
     def ask(self, seconds: float = 0.0) -> StatusResponse:
         return asyncio.run(self._monitor.get_status(StatusRequest(seconds=seconds), None))
