@@ -31,6 +31,7 @@ def test_every_limit_is_there_with_its_default() -> None:
 def test_the_fixed_limits_are_those_of_the_code() -> None:
     assert f"`max_pending` ({DEFAULT_MAX_PENDING})" in TEXT
     for what in (
+        f"asked without a token | {http2_server._MAX_SMALL // 1024} KiB |",
         f"calls of a connection at once | {protocol._MAX_STREAMS} |",
         f"of a connection | {server_stream._MAX_STREAMS} |",
         f"a message of such a call | {server_stream._MAX_REQUEST // 1024} KiB |",
