@@ -114,7 +114,7 @@ def test_help_has_examples_and_exit_codes(
     assert "exit codes:" in out
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.prog)
+@pytest.mark.parametrize("parser", list(parsers()), ids=lambda parser: parser.prog)
 def test_help_fits_the_narrowest_terminal(parser: argparse.ArgumentParser) -> None:
     # argparse folds the rest itself.
     lines = f"{parser.description}\n{parser.epilog}".splitlines()

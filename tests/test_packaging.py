@@ -153,6 +153,7 @@ def test_the_wheel_has_the_package_its_schema_its_licenses_and_nothing_else(
     dist_info += ["licenses/LICENSE", "licenses/NOTICE"]
     assert set(built.wheel) == {
         *files_of("praxis_remote"),
+        *files_of("praxis_remote/inspect/static", "*.*"),
         "praxis_remote/py.typed",
         f"praxis_remote/schema/include/{PROTO}",
         *(f"{DIST_INFO}/{name}" for name in dist_info),

@@ -32,28 +32,32 @@ _SCHEMA = 1
 _SHORTEST_COLUMN = 3.0
 
 _DESCRIPTION = """\
-Show what servers do: rate and latency of their policies' calls, the queue, errors.
+Show what servers do: rate and latency of their policies' calls, the queue,
+errors.
 
-On a terminal the view lives until q or Ctrl-C ends it; servers that are gone are shown as
-such, and come back by themselves. Where stdout is no terminal, it is as with --once.
+On a terminal the view lives until q or Ctrl-C ends it; servers that are gone
+are shown as such, and come back by themselves. Where stdout is no terminal, it
+is as with --once.
 """
 
 _EPILOG = f"""\
 what is shown:
-  calls/s      of the policy (Predict and Reset) in the last --seconds; its trend goes back
-               some minutes, as far as this command has watched
-  p50, p99     of calls that went well, on the server: half of them, and 99 % of them, took
-               no longer; by phase: receive, decode, queue (waiting for the policy), infer
-               (the policy itself), encode
+  calls/s      of the policy (Predict and Reset) in the last --seconds; its
+               trend goes back some minutes, as far as this command has watched
+  p50, p99     of calls that went well, on the server: half of them, and 99 % of
+               them, took no longer; by phase: receive, decode, queue (waiting
+               for the policy), infer (the policy itself), encode
   wait         calls that wait for the policy
-  run          calls that have begun and not ended, those that wait included, and this one
+  run          calls that have begun and not ended, those that wait included,
+               and this one
   conn         open connections, this one included
   errors       calls that failed since the server was started
 
-  What a server tells is counted by itself, for all its clients together. One older than
-  praxis-remote 0.2 does not tell it. With the option --json, which needs --once, times are
-  in seconds where the name ends in _s, in milliseconds in phases_ms. The view and the table
-  need rich: pip install 'praxis-remote[tools]'.
+  What a server tells is counted by itself, for all its clients together. One
+  older than praxis-remote 0.2 does not tell it. With the option --json, which
+  needs --once, times are in seconds where the name ends in _s, in milliseconds
+  in phases_ms. The view and the table need rich: pip install
+  'praxis-remote[tools]'.
 
 examples:
   praxis-remote top gpu-box

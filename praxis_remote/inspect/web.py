@@ -80,7 +80,7 @@ class _WithoutBytes(logging.Filter):
         return True
 
 
-log.addFilter(_WithoutBytes())
+logging.getLogger(log.name).addFilter(_WithoutBytes())
 
 
 def make_app(episodes: Episodes, door: Door, ended: asyncio.Event) -> web.Application:
