@@ -32,7 +32,7 @@ from command import ERROR, ROOT, TIMEOUT, Recorder, fails, says
 from rich.console import Console
 from test_monitor import Notes
 
-from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer, cli, errors
+from praxis_remote import AsyncPolicyClient, PolicyClient, PolicyServer, cli, errors, wire
 from praxis_remote.calls import PREDICT, RESET
 from praxis_remote.cli.top_screen import held
 from praxis_remote.cli.top_view import rows, view
@@ -43,6 +43,7 @@ from praxis_remote.schema.generated_monitor import (
     Durations,
     RecentCalls,
     ServerStage,
+    StatusRequest,
     StatusResponse,
 )
 from praxis_remote.testing import RecordingHandler
@@ -246,6 +247,30 @@ def test_a_trend_tells_nothing_of_what_it_did_not_see(lost: bool) -> None:
     assert trend.rates(3.0, 2) == [None, None]
     trend.look(now=4.0, uptime=201.0 if lost else 2.0, calls=95)
     assert trend.rates(4.0, 2) == [None, 5.0]
+
+
+def test_the_trend_of_a_server_is_of_its_policy_and_of_what_was_seen() -> None:
+    def look(uptime: float, predicted: int, asked: int) -> StatusResponse:
+        counts = [CallCount(PREDICT.path, 0, predicted, 0), CallCount("", 12, asked, 0)]
+        return status(uptime=uptime, counts=counts)
+
+    server = Watched("a", Trend(1.0))
+    server.answered(0.0, look(100.0, 10, 1000))
+    server.answered(1.0, look(101.0, 15, 2000))
+    server.failed(UNAVAILABLE)
+    server.answered(3.0, look(103.0, 90, 3000))
+    server.answered(4.0, look(104.0, 97, 4000))
+    assert server.trend.rates(4.0, 5) == [None, 5.0, None, None, 7.0]
+
+
+def test_the_server_is_asked_for_as_many_seconds_as_the_command() -> None:
+    notes = Notes()
+    with PolicyServer(RecordingHandler(), port=0, observers=[notes]) as server:
+        for words in ([], ["--seconds", "60"]):
+            assert cli.main(["top", server.address, "--once", "--json", *words]) == 0
+        notes.wait(2)
+        sent = [len(wire.write_message(StatusRequest(seconds=60.0)))] * 2
+        assert [call.request_bytes for call in server.recent_calls()] == sent
 
 
 def test_a_trend_keeps_some_minutes() -> None:
@@ -540,7 +565,9 @@ def test_without_a_keyboard_signals_end_the_view(monkeypatch: pytest.MonkeyPatch
     async def main() -> signal.Signals | None:
         with held(Console(file=io.StringIO(), force_terminal=True)) as screen:
             signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGTERM)
+            first = await screen.ended
+            screen.end(signal.SIGTERM)
+            assert screen.ended.result() is first
             return await screen.ended
 
     monkeypatch.setattr(sys, "stdin", io.StringIO())

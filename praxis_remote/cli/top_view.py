@@ -139,7 +139,6 @@ def _panel(console: Console, server: Watched, now: float) -> Panel:
     title = Text.assemble((server.address, "bold"), "  ", _stage(server))
     if server.model:
         title.append(f"  {server.model}")
-    title.truncate(console.width - _FRAME - 4, overflow="ellipsis")
     style = BAD if server.trouble is not None else _STAGE_STYLE.get(server.stage, WARNING)
     return Panel(
         Group(*_body(console, server, now)),
