@@ -43,7 +43,7 @@ from .schema.generated_health import HealthCheckRequest, HealthListRequest
 from .schema.generated_monitor import StatusRequest
 from .stage import Progress, Stage
 from .status import ServerStatus
-from .tracing import RequestTrace, trace_request
+from .tracing import RequestTrace, may_trace, trace_request
 
 log = logging.getLogger("praxis_remote.server")
 
@@ -173,11 +173,11 @@ class PolicyService:
 
     def ended(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
-        record = call.record()
-        if call.path not in self._routes:
-            record = record._replace(path=UNKNOWN)
+        record = call.record(call.path if call.path in self._routes else UNKNOWN)
         self.recorder.add(record)
-        trace = call.trace or _trace(call)
+        trace = call.trace
+        if trace is None and may_trace():
+            trace = _trace(call)
         if trace is not None:
             try:
                 trace.end(record)
@@ -325,7 +325,7 @@ class PolicyService:
     async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
         """Runs a method of the policy and turns what it raises into a status."""
         context = RequestContext(call.metadata, call.peer, call.deadline, call.marks)
-        trace = call.trace = _trace(call)
+        trace = call.trace = _trace(call) if may_trace() else None
 
         def work() -> T:
             call.ran = True

@@ -56,6 +56,11 @@ _SERVER_ERRORS = frozenset(
 )
 
 
+def may_trace() -> bool:
+    """Tells whether the program has anything to do with OpenTelemetry."""
+    return _API in sys.modules
+
+
 def _find_tracer() -> Tracer | None:
     api: Any = sys.modules.get(_API)
     if api is None:

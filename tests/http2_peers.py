@@ -178,6 +178,11 @@ class RawServer:
             for peer in peers:
                 peer.close()
 
+    def failure(self) -> BaseException:
+        """Waits for the end, and returns what kept a script from its own, once."""
+        self._thread.join(TIMEOUT)
+        return self.errors.pop()
+
     def __enter__(self) -> RawServer:
         self._thread.start()
         return self

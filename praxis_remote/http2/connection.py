@@ -49,6 +49,7 @@ class Connection(grpclib_protocol.Connection):
         cipher: TLS, if there is.
 
     Attributes:
+        keeps_back: Whether anything may ever be `pending`.
         last_sent: When headers or trailers of a call left last, on the monotonic clock.
     """
 
@@ -74,6 +75,7 @@ class Connection(grpclib_protocol.Connection):
         self._direct = self._socket is not None
         self._taken = 0
         self._given = memoryview(b"")
+        self.keeps_back = cipher is not None
         self.last_sent = 0.0
         self.drained: Callable[[], None] = _nothing
 
@@ -220,6 +222,7 @@ class Connection(grpclib_protocol.Connection):
 
     def give(self, data: bytes) -> None:
         """Takes bytes that were received already."""
+        self.keeps_back = True
         self._given = memoryview(bytes(self._given) + data if self._given else data)
 
     def take_given(self, place: memoryview) -> int:
@@ -232,7 +235,9 @@ class Connection(grpclib_protocol.Connection):
     @property
     def pending(self) -> bool:
         """Whether something was received of which the socket knows no more."""
-        return len(self._given) > 0 or (self._cipher is not None and self._cipher.pending)
+        return self.keeps_back and (
+            len(self._given) > 0 or (self._cipher is not None and self._cipher.pending)
+        )
 
     def _receive_into(self, place: memoryview) -> int:
         if self._given:
@@ -246,7 +251,7 @@ class Connection(grpclib_protocol.Connection):
 
     def has_news(self) -> bool:
         """Tells whether there is something to read, or the peer has closed."""
-        if self.pending:
+        if self.keeps_back and self.pending:
             return True
         return self._poll is not None and bool(self._poll.poll(0))
 

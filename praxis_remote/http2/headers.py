@@ -47,6 +47,9 @@ _KIND_MASK, _SIZE_UPDATE = 0xE0, 0x20
 _MAX_BLOCKS = 64
 _MAX_BLOCK = 1024
 
+# The bytes of a deadline, which often comes again; a timing or a span never does.
+_MAX_REPEATED = 32
+
 # Of the dynamic table for what we send, whatever more the peer allows.
 _MAX_TABLE = 4096
 
@@ -226,7 +229,7 @@ class RememberingDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         self._blocks: _Memory[bytes, Fields] = _Memory(self.header_table)
-        # Apart, so that ever new deadlines and timings drive out nothing but each other.
+        # Apart, so that ever new deadlines drive out nothing but each other.
         self._volatile: _Memory[bytes, Fields] = _Memory(self.header_table)
         self._prefixes: _Memory[bytes, Fields] = _Memory(self.header_table)
 
@@ -239,13 +242,14 @@ class RememberingDecoder(Decoder):
         """
         data = bytes(data)
         fields = self._blocks.get(data)
-        if fields is None:
-            fields = self._volatile.get(data)
         return self._decode(data) if fields is None else fields
 
     def _decode(self, data: bytes) -> Fields:
         match = _INDEXED.match(data)
         length = 0 if match is None else match.end()
+        short = len(data) - length <= _MAX_REPEATED
+        if short and (again := self._volatile.get(data)) is not None:
+            return again
         prefix, rest = data[:length], data[length:]
         if not prefix or not rest or rest[0] & _KIND_MASK == _SIZE_UPDATE:
             fields = Fields.of(super().decode(data, raw=True))
@@ -263,5 +267,6 @@ class RememberingDecoder(Decoder):
             raise OversizedHeaderListError(
                 f"headers of {fields.size} bytes; allowed: {self.max_header_list_size}"
             )
-        self._volatile.put(data, fields, len(data))
+        if short:
+            self._volatile.put(data, fields, len(data))
         return fields

@@ -243,7 +243,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             nbytes = self.connection.receive_into(self._place())
             self._received += nbytes
             self._receiver.received(nbytes)
-        if self._receiver.behind or (nbytes and self.connection.pending):
+        pending = self.connection.keeps_back and self.connection.pending
+        if self._receiver.behind or (nbytes and pending):
             self._catch_up_later()
         elif self.processor.whole and nbytes:
             self.processor.begin_whole()
@@ -251,7 +252,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._begin_whole_later()
 
     def _wants_more(self, nbytes: int) -> bool:
-        if self._receiver.amid or self.connection.pending:
+        if self._receiver.amid or (self.connection.keeps_back and self.connection.pending):
             return True
         # The socket had less than it was asked for: that was all.
         more = nbytes == self._asked

@@ -330,11 +330,11 @@ class ServerCall(Call):
         self._reader.clear()
         return message
 
-    def record(self) -> CallRecord:
-        """Returns what became of it, once it has ended."""
+    def record(self, path: str) -> CallRecord:
+        """Returns what became of it, once it has ended, under the name of a path."""
         ended = time.monotonic()
         return CallRecord(
-            self.path,
+            path,
             self.code or StatusCode.CANCELLED,
             self.peer,
             ServerTiming.between(self.marks),

@@ -163,10 +163,10 @@ def test_every_rpc_answers(face: Face, servicer: Servicer, port: int) -> None:
 
 def test_metadata_and_deadline_reach_the_server(face: Face, servicer: Servicer, port: int) -> None:
     sent = [("robot", "arm-7"), ("robot", "arm-8"), ("map-bin", bytes(range(256)))]
-    client = face.client(port, metadata=sent, timeout=50)
+    client = face.client(port, metadata=sent, timeout=50, session_id="left")
     doubled(client)
     received = [item for item in servicer.metadata[0] if item[0] != "user-agent"]
-    assert sorted(map(repr, received)) == sorted(map(repr, sent))
+    assert sorted(map(repr, received)) == sorted(map(repr, [*sent, ("praxis-session-id", "left")]))
     call_stub(client, metadata={"robot": "arm-9"}, timeout=20)
     robots = [value for key, value in servicer.metadata[1] if key == "robot"]
     assert robots == ["arm-7", "arm-8", "arm-9"]
