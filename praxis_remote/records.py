@@ -49,6 +49,27 @@ class CallRecord(NamedTuple):
     response_bytes: int
 
 
+class EndedCall(NamedTuple):
+    """A call that has ended, as it is kept: what few look at is worked out when they do.
+
+    Attributes:
+        marks: As of `ServerTiming.between`; they change no more.
+    """
+
+    path: str
+    code: StatusCode
+    peer: str
+    marks: Sequence[float]
+    ended: float
+    request_bytes: int
+    response_bytes: int
+
+    def record(self) -> CallRecord:
+        """Returns it for others."""
+        timing, total = ServerTiming.between(self.marks), self.ended - self.marks[0]
+        return CallRecord(self.path, self.code, self.peer, timing, total, *self[4:])
+
+
 class CallObserver(Protocol):
     """What is told of each call that has ended: on the server's thread, so in no time."""
 
@@ -69,30 +90,43 @@ class Recorder:
 
     def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
         self._observers = tuple(observers)
-        self._counts: dict[tuple[str, StatusCode], int] = {}
-        self._recent: deque[CallRecord] = deque(maxlen=_RECENT)
+        # By path and the number of the status.
+        self._counts: dict[str, list[int]] = {}
+        self._recent: deque[EndedCall] = deque(maxlen=_RECENT)
         self.request_bytes = self.response_bytes = 0
 
     @property
     def counts(self) -> Mapping[tuple[str, StatusCode], int]:
         """How many calls of each path ended in each way."""
-        return dict(self._counts)
+        return {
+            (path, StatusCode(number)): count
+            for path, numbers in list(self._counts.items())
+            for number, count in enumerate(numbers)
+            if count
+        }
 
     def recent_calls(self) -> list[CallRecord]:
         """Returns the last calls, oldest first. May be called in any thread."""
         while True:
             try:
-                return list(self._recent)
+                calls = list(self._recent)
             except RuntimeError:
                 continue  # one was added meanwhile
+            return [call.record() for call in calls]
 
-    def add(self, record: CallRecord) -> None:
+    def add(self, call: EndedCall) -> None:
         """Takes note of a call."""
-        key = record[:2]
-        self._counts[key] = self._counts.get(key, 0) + 1
-        self._recent.append(record)
-        self.request_bytes += record.request_bytes
-        self.response_bytes += record.response_bytes
+        numbers = self._counts.get(call.path)
+        if numbers is None:
+            numbers = self._counts[call.path] = [0] * len(StatusCode)
+        numbers[call.code.value] += 1
+        self._recent.append(call)
+        self.request_bytes += call.request_bytes
+        self.response_bytes += call.response_bytes
+        if self._observers:
+            self._tell(call.record())
+
+    def _tell(self, record: CallRecord) -> None:
         for observer in self._observers:
             try:
                 observer.call_ended(record)

@@ -173,14 +173,14 @@ class PolicyService:
 
     def ended(self, call: ServerCall) -> None:
         """Takes the news that a call has ended."""
-        record = call.record(call.path if call.path in self._routes else UNKNOWN)
-        self.recorder.add(record)
+        ended = call.ended(call.path if call.path in self._routes else UNKNOWN)
+        self.recorder.add(ended)
         trace = call.trace
         if trace is None and may_trace():
             trace = _trace(call)
         if trace is not None:
             try:
-                trace.end(record)
+                trace.end(ended.record())
             except Exception:  # it shall not cost the call's connection
                 log.exception("the span of a call could not be ended", extra=event("unforeseen"))
 

@@ -246,7 +246,7 @@ class RememberingDecoder(Decoder):
 
     def _decode(self, data: bytes) -> Fields:
         match = _INDEXED.match(data)
-        length = 0 if match is None else match.end()
+        length = match.end() if match else 0
         short = len(data) - length <= _MAX_REPEATED
         if short and (again := self._volatile.get(data)) is not None:
             return again
@@ -259,9 +259,8 @@ class RememberingDecoder(Decoder):
         if known is None:
             known = Fields.of(super().decode(prefix, raw=True))
             self._prefixes.put(prefix, known, len(prefix))
-        literals = _read_literals(rest)
-        more = super().decode(rest, raw=True) if literals is None else literals
-        fields = known.followed_by(more)
+        more = _read_literals(rest)
+        fields = known.followed_by(super().decode(rest, raw=True) if more is None else more)
         if fields.size > self.max_header_list_size:
             # Each part has kept to it; now the whole is held to it.
             raise OversizedHeaderListError(

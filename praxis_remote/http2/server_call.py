@@ -38,9 +38,9 @@ from ..errors import (
 )
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
 from ..logs import event
-from ..records import CallRecord
+from ..records import EndedCall
 from ..stepper import Stepper
-from ..timing import SERVER_TIMING, ServerTiming, encode_server_timing
+from ..timing import SERVER_TIMING, encode_server_timing
 from ..tokens import HEADER, digest
 from ..tracing import RequestTrace
 from .budget import Account
@@ -109,6 +109,10 @@ class Request(NamedTuple):
     refusal: str | None
 
 
+# Headers of calls whose meaning is remembered: at least those of as many clients, each of which
+# names its session.
+_REMEMBERED = 512
+
 # What differs from call to call, and comes last where our clients send it.
 _ONCE = frozenset({"traceparent", "tracestate", "baggage", "grpc-timeout"})
 
@@ -128,7 +132,7 @@ def read_headers(headers: Headers) -> Request:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_REMEMBERED)
 def _remember_headers(headers: Headers) -> Request:
     fields = dict(headers)
     content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
@@ -330,16 +334,14 @@ class ServerCall(Call):
         self._reader.clear()
         return message
 
-    def record(self, path: str) -> CallRecord:
+    def ended(self, path: str) -> EndedCall:
         """Returns what became of it, once it has ended, under the name of a path."""
-        ended = time.monotonic()
-        return CallRecord(
+        return EndedCall(
             path,
             self.code or StatusCode.CANCELLED,
             self.peer,
-            ServerTiming.between(self.marks),
-            ended - self.marks[0],
-            ended,
+            self.marks,
+            time.monotonic(),
             self.request_bytes,
             self.response_bytes,
         )
