@@ -225,6 +225,8 @@ class Portal:
             if previous == -1:
                 signal.set_wakeup_fd(-1)
                 self._listening = False
+            # The traceback of an error keeps the frames below its own, and this one's names.
+            del bell
 
     def _wait_for_deferring_ctrl_c(self, call: _Call[Any]) -> None:
         """Has Ctrl-C cancel the call; raised at once it would tear the loop apart.

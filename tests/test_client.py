@@ -19,6 +19,7 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -600,3 +601,25 @@ def test_invalid_arguments_from_the_server_are_value_errors(face: Face, host: st
         face.client(server).predict_action(BATCH)
     assert isinstance(raised.value, ValueError)
     assert not isinstance(raised.value, UnsupportedTypeError)
+
+
+def test_an_error_that_is_kept_keeps_no_sockets_of_a_client_that_was_closed() -> None:
+    gc.collect()
+    before = open_files()
+    gc.disable()
+    try:
+        kept = []
+        for _ in range(3):
+            client = PolicyClient("127.0.0.1", unused_port(LOOPBACK), timeout=30)
+            with pytest.raises(UnavailableError) as raised:
+                client.predict_action([{"a": 1}])
+            kept.append(raised.value)
+            client.close()
+        assert open_files() == before
+    finally:
+        gc.enable()
+
+
+def open_files() -> int:
+    """Returns how many files this process has open."""
+    return len(list(Path("/dev/fd").iterdir()))
