@@ -560,14 +560,6 @@ def test_a_wrong_option_is_named_before_anything_is_measured(
 # ---------------------------------------------------------------- features
 
 
-@pytest.mark.parametrize("name", [name for name in features.PAIRS if features.PAIRS[name].options])
-def test_a_call_comes_through_with_each_thing_that_can_be_switched_on(name: str) -> None:
-    with Running(features.PAIRS[name]) as running:
-        running.check("state")
-        sample = rounds.measure_one(running, "state", TINY)
-    assert len(sample["times"]) == 2
-
-
 def test_features_are_compared_to_none_in_each_round() -> None:
     samples = [
         Sample(number, pair, "state", (seconds,), 0, 0, 0, 0)
