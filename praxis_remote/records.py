@@ -53,7 +53,7 @@ class EndedCall(NamedTuple):
     """A call that has ended, as it is kept: what few look at is worked out when they do.
 
     Attributes:
-        marks: As of `ServerTiming.between`; they change no more.
+        marks: As of `ServerTiming.between`.
     """
 
     path: str

@@ -72,7 +72,7 @@ class PolicyServer:
             which must speak TLS 1.2 or later, and gets ALPN h2. None: no TLS.
         tokens: Of which callers must show one, as ``authorization: Bearer``: a list, or
             the ``pathlib.Path`` of a file with one in each line, which is read again when it
-            changes. They hold for all that is asked of this port but
+            changes. They hold for all that is asked of this port but Check and Watch of
             ``grpc.health.v1.Health``, whose callers cannot show any. None: everybody
             may call.
         socket_mode: The permissions of a UNIX socket's file, such as ``0o660``: who may

@@ -88,7 +88,11 @@ def test_a_call_that_its_caller_gave_up_ends_as_cancelled_or_expired() -> None:
             client.predict_action(ONE)
         (call,) = notes.wait(1)
         assert call.code in (StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED)
-        handler.let_end()
+        handler.let_end(2)
+        # Its turn comes when the policy is done with the one that was given up.
+        client.predict_action(ONE, timeout=30)
+        # What the policy did after the end does not change what is remembered of it.
+        assert server.recent_calls()[0] == call
 
 
 def test_methods_that_there_are_not_are_noted_as_one() -> None:

@@ -61,8 +61,8 @@ _LOOK_SECONDS = 1.0
 # is none.
 _SLOW = 256 * 1024
 
-# Of a request for a method that may be called without a token: nobody shall fill memory
-# with what is not counted as his.
+# Of a request for a method whose requests are a name at most, some of which may be called
+# without a token: nobody shall fill memory with what is not counted as his.
 _MAX_SMALL = 4096
 
 # Files that the rest of the process may want, and those that a connection takes.

@@ -340,7 +340,8 @@ class ServerCall(Call):
             path,
             self.code or StatusCode.CANCELLED,
             self.peer,
-            self.marks,
+            # The policy may still work on a call that was given up, and mark its end.
+            tuple(self.marks),
             time.monotonic(),
             self.request_bytes,
             self.response_bytes,
