@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from . import errors
 from .async_client import AsyncPolicyClient
+from .batching import StackedObservations
 from .client import PolicyClient
-from .context import RequestContext, current_request
+from .context import RequestContext, current_request, current_requests
 from .errors import RemoteError
 from .limits import Limits
-from .protocol import PolicyHandler
+from .protocol import BatchedPolicyHandler, PolicyHandler
 from .records import CallObserver, CallRecord
 from .serialization import build_observation
 from .server import PolicyServer
@@ -25,6 +26,7 @@ from .version import __version__
 
 __all__ = [
     "AsyncPolicyClient",
+    "BatchedPolicyHandler",
     "CallObserver",
     "CallRecord",
     "CallTiming",
@@ -41,9 +43,11 @@ __all__ = [
     "ServerStatus",
     "ServerTLS",
     "ServerTiming",
+    "StackedObservations",
     "Stage",
     "__version__",
     "build_observation",
     "current_request",
+    "current_requests",
     "errors",
 ]

@@ -23,12 +23,14 @@ class RequestContext:
         peer: The caller's address; for one without, as on a UNIX socket, the socket's.
         deadline: When the caller gives up; None if it waits for ever.
         marks: When the call began, and when each phase ended that is over.
+        rows: Which observations of the policy's batch are the request's.
     """
 
     metadata: Metadata
     peer: str
     deadline: Deadline | None = None
     marks: Sequence[float] = ()
+    rows: range = range(0)
 
     @property
     def timing(self) -> ServerTiming:
@@ -40,7 +42,7 @@ class RequestContext:
         return None if self.deadline is None else max(0.0, self.deadline.remaining())
 
 
-_current: ContextVar[RequestContext] = ContextVar("praxis_remote_request")
+_current: ContextVar[Sequence[RequestContext]] = ContextVar("praxis_remote_requests")
 
 
 def current_request() -> RequestContext:
@@ -48,7 +50,23 @@ def current_request() -> RequestContext:
 
     Raises:
         LookupError: There is none: this is not called from within
-            ``predict_action`` or ``reset`` of a policy that is being served.
+            ``predict_action`` or ``reset`` of a policy that is being served. Or there are
+            several, which were joined: see `current_requests`.
+    """
+    requests = current_requests()
+    if len(requests) > 1:
+        raise LookupError(
+            f"current_request(): {len(requests)} requests were joined (max_batch_size); "
+            "current_requests() returns them all, each with the rows of the batch that are its"
+        )
+    return requests[0]
+
+
+def current_requests() -> Sequence[RequestContext]:
+    """Returns the requests that the calling policy method works on: several if joined.
+
+    Raises:
+        LookupError: There is none, as for `current_request`.
     """
     try:
         return _current.get()
@@ -59,14 +77,14 @@ def current_request() -> RequestContext:
         ) from None
 
 
-class CurrentRequest:
-    """Makes ``context`` the current request for the time of a with block."""
+class CurrentRequests:
+    """Makes these the current requests for the time of a with block."""
 
-    def __init__(self, context: RequestContext) -> None:
-        self._context = context
+    def __init__(self, contexts: Sequence[RequestContext]) -> None:
+        self._contexts = contexts
 
     def __enter__(self) -> None:
-        self._token = _current.set(self._context)
+        self._token = _current.set(self._contexts)
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)

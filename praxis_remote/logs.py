@@ -45,6 +45,7 @@ Event = Literal[
     "policy_failed",
     "policy_rejected",
     "policy_busy",
+    "batch_failed",
     "unforeseen",
 ]
 
@@ -73,6 +74,7 @@ EVENTS: dict[Event, str] = {
     "policy_failed": "A method of the policy raised; the caller got INTERNAL or the like.",
     "policy_rejected": "It raised TypeError or ValueError; the caller got INVALID_ARGUMENT.",
     "policy_busy": "The process is left although the policy still works.",
+    "batch_failed": "The policy raised for joined requests; each is tried alone.",
     "unforeseen": "A defect of ours, or of an observer; please report the traceback.",
 }
 """All events, and what each says."""

@@ -36,22 +36,28 @@ _MAX_BLOCKS = 32
 
 def allocate(size: int, place: int = 0) -> memoryview:
     """Returns fresh memory."""
-    return _Block(size).view(size, place)
+    return Block(size).view(size, place)
 
 
-class _Block:
-    """A piece of memory, and whether it was used of late."""
+class Block:
+    """A piece of memory, and whether it was used of late.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: Bytes.
+        alignment: Of what lies in it, in bytes.
+    """
+
+    def __init__(self, size: int, alignment: int = _ALIGNMENT) -> None:
+        self._alignment = alignment
         # numpy does not fill it with zeros, as bytearray does.
-        self._data = np.empty(size + _ALIGNMENT, np.uint8)
+        self._data = np.empty(size + alignment, np.uint8)
         self._address: int = self._data.__array_interface__["data"][0]
         self.recent = True
 
     @property
     def size(self) -> int:
         """Bytes that it was made for."""
-        return self._data.nbytes - _ALIGNMENT
+        return self._data.nbytes - self._alignment
 
     @property
     def spare(self) -> bool:
@@ -59,10 +65,10 @@ class _Block:
         # What remains is this object's reference, and that of the call.
         return sys.getrefcount(self._data) == 2
 
-    def view(self, size: int, place: int) -> memoryview:
+    def view(self, size: int, place: int = 0) -> memoryview:
         """Returns so many of its bytes, of which the one at ``place`` is aligned."""
         self.recent = True
-        start = -(self._address + place) % _ALIGNMENT
+        start = -(self._address + place) % self._alignment
         return self._data.data[start : start + size]
 
 
@@ -74,7 +80,7 @@ class Pool:
 
     def __init__(self) -> None:
         # Least recently used first.
-        self._blocks: list[_Block] = []
+        self._blocks: list[Block] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -85,7 +91,7 @@ class Pool:
         block = self._take(size)
         if block is None:
             self._drop_spare(_MAX_SPARE)
-            block = _Block(size)
+            block = Block(size)
         self._blocks.append(block)
         del self._blocks[:-_MAX_BLOCKS]
         if self._timer is None:
@@ -99,7 +105,7 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _take(self, size: int) -> _Block | None:
+    def _take(self, size: int) -> Block | None:
         for index, block in enumerate(self._blocks):
             # Not one that is far larger: a small array might keep all of it.
             if size <= block.size <= 2 * size and block.spare:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from .batching import StackedObservations
 from .types import Array
 
 
@@ -60,6 +61,45 @@ class PolicyHandler(Protocol):
 
     def model_info(self) -> str:
         """Returns a line about the policy, for people to read."""
+        ...
+
+
+@runtime_checkable
+class BatchedPolicyHandler(Protocol):
+    """A policy that takes stacked batches: with ``PolicyServer(..., batched=True)``.
+
+    As `PolicyHandler`, but for what ``predict_action`` is given.
+    """
+
+    def predict_action(
+        self,
+        observations: StackedObservations,
+        *,
+        policy_kwargs: dict[str, Any] | None = None,
+        episode_ids: tuple[str, ...] | None = None,
+    ) -> Array:
+        """Returns the action for a batch of observations.
+
+        Args:
+            observations: For each key one array of shape (batch, ...), or a list of texts.
+                Writable, and the handler's own, as long as it keeps them.
+            policy_kwargs: As of `PolicyHandler`.
+            episode_ids: As of `PolicyHandler`.
+
+        Returns:
+            An array whose first dimension is the batch.
+
+        Raises:
+            Exception: As of `PolicyHandler`.
+        """
+        ...
+
+    def reset(self, episode_ids: tuple[str, ...] | None = None) -> None:
+        """As of `PolicyHandler`."""
+        ...
+
+    def model_info(self) -> str:
+        """As of `PolicyHandler`."""
         ...
 
 

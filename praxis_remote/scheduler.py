@@ -5,8 +5,8 @@
 """Runs the policy: one thread, one job at a time, first come first served.
 
 The event loop hands jobs over and is told of their end; it never waits. GPU and
-renderer contexts belong to a thread, so all jobs run on the same one. Knows nothing
-of calls, messages or policies.
+renderer contexts belong to a thread, so all jobs run on the same one. Those with like
+tickets may be run as one. Knows nothing of calls, messages or policies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
+from .batching import NOBODYS, Batching, Pause, Ticket, pick
 from .calls import Deadline
 from .errors import DeadlineExceededError, ResourceExhaustedError
 from .logs import event
@@ -37,10 +40,14 @@ class _Job(Generic[T]):
         function: Callable[[], T],
         deadline: Deadline | None,
         done: Callable[[T | None, BaseException | None], None],
+        ticket: Ticket = NOBODYS,
     ) -> None:
         self.function = function
         self.deadline = deadline
         self.done = done
+        self.ticket = ticket
+        # Nobody waits for it any more, though it may have begun.
+        self.given_up = False
         # Taken once and never given back: by the thread to run it, or to drop it.
         self._claim = threading.Lock()
 
@@ -53,18 +60,36 @@ class _Job(Generic[T]):
         dropped = self.claim()
         if dropped:
             # The queue keeps the job itself until its turn comes.
-            del self.function, self.done
+            self.let_go()
+            del self.done
         return dropped
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it was run or dropped, or is about to be."""
+        return self._claim.locked()
+
+    def let_go(self) -> None:
+        """Forgets what it holds. To be called before anybody is told of the end: what comes
+        next shall find the memory free.
+        """  # noqa: D205 - the first sentence is one thought
+        del self.function
+        self.ticket = NOBODYS
+
+    def end_if_late(self, clock: Callable[[], float]) -> bool:
+        """Returns True, and tells, if its deadline has passed."""
+        late = self.deadline is not None and self.deadline.remaining(clock) <= 0
+        if late:
+            self.let_go()
+            self.done(None, DeadlineExceededError("the deadline passed in the queue"))
+        return late
 
     def work(self, clock: Callable[[], float]) -> None:
         """Runs the function and tells how it ended."""
-        function = self.function
-        # Let go of before anybody is told: what comes next shall find the memory free.
-        del self.function
-        if self.deadline is not None and self.deadline.remaining(clock) <= 0:
-            del function
-            self.done(None, DeadlineExceededError("the deadline passed in the queue"))
+        if self.end_if_late(clock):
             return
+        function = self.function
+        self.let_go()
         try:
             result = function()
         except BaseException as error:  # a policy may raise anything, SystemExit included
@@ -76,7 +101,15 @@ class _Job(Generic[T]):
 
 
 class BetweenJobs(Protocol):
-    """What the thread does while it has no job."""
+    """What the thread does while it has no job.
+
+    Attributes:
+        needed: Whether jobs come only while the thread is in `wait`.
+    """
+
+    @property
+    def needed(self) -> bool:
+        """See above."""
 
     def wait(self) -> bool:
         """Returns True when there may be a job, False when there is nothing to do."""
@@ -110,7 +143,12 @@ class Scheduler:
         self._clock = clock
         self.max_pending = max_pending
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        # What the thread has taken from there, to look at all that wait.
+        self._line: deque[_Job[Any] | None] = deque()
+        self._max_batch_size = 1
+        self._pause: Pause | None = None
         self._unfinished = 0
+        self._running = 0
         self.between_jobs: BetweenJobs | None = None
         self._counter_lock = threading.Lock()
         # A daemon, so that a policy that hangs cannot keep the process alive.
@@ -120,17 +158,24 @@ class Scheduler:
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return self._jobs.empty()
+        return not self._line and self._jobs.empty()
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait, while another one runs."""
-        return max(0, self._unfinished - 1)
+        """How many jobs wait, while others run."""
+        # Where none runs yet, the first one will at once.
+        return max(0, self._unfinished - max(1, self._running))
 
     @property
     def idle(self) -> bool:
         """Whether nothing runs or waits."""
         return self._unfinished == 0
+
+    def join(self, batching: Batching) -> None:
+        """Has jobs joined. To be called before the first one comes."""
+        if batching.joins:
+            self._max_batch_size = batching.max_size
+            self._pause = Pause(batching.max_delay)
 
     def check_room(self) -> None:
         """Looks whether one more job may wait.
@@ -138,18 +183,29 @@ class Scheduler:
         Raises:
             ResourceExhaustedError: As many wait as may.
         """
-        # One of those that are not finished runs.
-        if self.max_pending is not None and self._unfinished > self.max_pending:
+        if self.max_pending is None:
+            return
+        if self._unfinished - max(1, self._running) >= self.max_pending:
             raise ResourceExhaustedError(
                 f"{self.max_pending} calls wait for the policy already (max_pending); "
                 "try again later, or spread them over more servers",
                 never_ran=True,
             )
 
-    async def run(self, function: Callable[[], T], deadline: Deadline | None = None) -> T:
+    async def run(
+        self,
+        function: Callable[[], T],
+        deadline: Deadline | None = None,
+        ticket: Ticket = NOBODYS,
+    ) -> T:
         """Runs a function on the thread when its turn comes, and returns its result.
 
         A job that is cancelled before it has begun never begins.
+
+        Args:
+            function: What to run, where it is not run with others.
+            deadline: After which it shall not begin.
+            ticket: With whom it may be run, and who may not pass it.
 
         Raises:
             ResourceExhaustedError: As many wait as may.
@@ -162,7 +218,7 @@ class Scheduler:
         delivery: Delivery[T] = Delivery(loop)
 
         def done(result: Any, error: BaseException | None) -> None:
-            self._forget()
+            self._ended()
             outcome = [result, error]
             # The error's traceback will lead to this frame, and to what it called.
             del result, error
@@ -175,13 +231,14 @@ class Scheduler:
         def bring(outcome: list[Any]) -> None:
             delivery.deliver(outcome.pop(0), outcome.pop())
 
-        job = _Job(function, deadline, done)
+        job = _Job(function, deadline, done, ticket)
         # What awaited is kept by what was cancelled, this frame as well.
-        del function
+        del function, ticket
         self._put(job)
         try:
             return await delivery
         finally:
+            job.given_up = True
             if job.drop():
                 self._forget()
 
@@ -192,9 +249,13 @@ class Scheduler:
             BaseException: Whatever the function raises.
         """
         ended: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-        self._put(_Job(function, None, lambda result, error: ended.put((result, error))))
+
+        def done(result: T | None, error: BaseException | None) -> None:
+            self._ended()
+            ended.put((result, error))
+
+        self._put(_Job(function, None, done))
         result, error = ended.get()
-        self._forget()
         if error is not None:
             raise error
         return result  # type: ignore[return-value]  # without an error it is the result
@@ -214,19 +275,119 @@ class Scheduler:
         with self._counter_lock:
             self._unfinished -= 1
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            if job.claim():
-                begin = time.perf_counter()
-                job.work(self._clock)
-                if (between_jobs := self.between_jobs) is not None:
-                    between_jobs.done(time.perf_counter() - begin)
-            # Nothing of a job shall live on until the next one comes.
-            del job
+    def _ended(self) -> None:
+        with self._counter_lock:
+            self._unfinished -= 1
+            self._running -= 1
 
-    def _next(self) -> _Job[Any] | None:
+    def _work(self) -> None:
+        while (jobs := self._next()) is not None:
+            jobs = [job for job in jobs if job.claim()]
+            if jobs:
+                self._run(jobs)
+            # Nothing of a job shall live on until the next one comes.
+            del jobs
+
+    def _run(self, jobs: list[_Job[Any]]) -> None:
+        with self._counter_lock:
+            self._running += len(jobs)
+        callers = [job.ticket.caller for job in jobs if job.ticket.kind is not None]
+        began, begin = self._clock(), time.perf_counter()
+        if len(jobs) == 1:
+            jobs[0].work(self._clock)
+        else:
+            self._run_together(jobs)
+        if callers and self._pause is not None:
+            self._pause.ended(callers, began, self._clock())
+        if (between_jobs := self.between_jobs) is not None:
+            between_jobs.done(time.perf_counter() - begin)
+
+    def _run_together(self, jobs: list[_Job[Any]]) -> None:
+        jobs = [job for job in jobs if not job.end_if_late(self._clock)]
+        together = jobs[0].ticket.together if len(jobs) > 1 else None
+        results = together and together([job.ticket.payload for job in jobs])
+        if not results:
+            self._run_each(jobs)
+            return
+        for job in jobs:
+            job.let_go()
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, BaseException):
+                job.done(None, result)
+            else:
+                job.done(result, None)
+
+    def _run_each(self, jobs: list[_Job[Any]]) -> None:
+        while jobs:
+            job = jobs.pop(0)
+            if job.given_up:
+                job.let_go()
+                job.done(None, asyncio.CancelledError())
+            else:
+                job.work(self._clock)
+
+    def _next(self) -> list[_Job[Any]] | None:
+        """Returns what is to be run together; None when there is no more."""
+        job = self._line.popleft() if self._line else self._wait()
+        if job is None:
+            return None
+        if self._pause is None or job.ticket.kind is None:
+            return [job]
+        self._line.appendleft(job)
+        del job
+        self._hold(self._pause)
+        return self._leave()
+
+    def _wait(self) -> _Job[Any] | None:
         # Another thread may take it away at any moment.
         while self._jobs.empty() and (between_jobs := self.between_jobs) is not None:
             if not between_jobs.wait():
                 break
         return self._jobs.get()
+
+    def _hold(self, pause: Pause) -> None:
+        """Takes those that wait into the line, and gives others a little time to come."""
+        self._gather()
+        while None not in self._line and not self._is_needed():
+            tickets = _tickets(self._live())
+            if not tickets or self._fill(tickets) >= self._max_batch_size:
+                return
+            seconds = pause.remaining([ticket.caller for ticket in tickets], self._clock())
+            # What is given up meanwhile shall be gone at once.
+            del tickets
+            if seconds <= 0:
+                return
+            with suppress(queue.Empty):
+                self._line.append(self._jobs.get(timeout=seconds))
+            self._gather()
+
+    def _leave(self) -> list[_Job[Any]]:
+        """Takes out of the line what is to be run together."""
+        live = self._live()
+        if not live:
+            self._line = deque(job for job in self._line if job is None)
+            return []
+        leaving = {live[place] for place in pick(_tickets(live), self._max_batch_size)}
+        self._line = deque(
+            job for job in self._line if job is None or not (job.claimed or job in leaving)
+        )
+        return [job for job in live if job in leaving]
+
+    def _fill(self, tickets: list[Ticket]) -> int:
+        return sum(tickets[place].size for place in pick(tickets, self._max_batch_size))
+
+    def _gather(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._line.append(self._jobs.get_nowait())
+
+    def _live(self) -> list[_Job[Any]]:
+        return [job for job in self._line if job is not None and not job.claimed]
+
+    def _is_needed(self) -> bool:
+        """Whether this thread has to do other things for more jobs to come."""
+        return self.between_jobs is not None and self.between_jobs.needed
+
+
+def _tickets(jobs: list[_Job[Any]]) -> list[Ticket]:
+    return [job.ticket for job in jobs]

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing_extensions import Self, Unpack
 
 from .address import DEFAULT_PORT, UnixAddress, check_address
+from .batching import DEFAULT_MAX_BATCH_DELAY, Batching
 from .errors import HandlerError, InvalidValueError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, check_max_message_size
 from .http2 import Listener
@@ -27,7 +28,7 @@ from .listening import bind, check_socket_mode
 from .logs import Event, Fields, event
 from .loop import SharedEventLoop
 from .openness import warn_if_open
-from .protocol import PolicyHandler
+from .protocol import BatchedPolicyHandler, PolicyHandler
 from .records import CallObserver, CallRecord, check_observers
 from .scheduler import Scheduler
 from .service import PolicyService
@@ -66,6 +67,13 @@ class PolicyServer:
         max_message_size: Bytes of a request or a response, 64 MiB by default.
         max_pending: Calls that may wait for the policy, 1024 by default. Beyond it
             callers get RESOURCE_EXHAUSTED at once.
+        max_batch_size: Observations that may be handed to the policy at once. Above 1, calls
+            of several clients that wait at the same time are joined into one where they
+            have the same ``policy_kwargs``, and observations of the same keys, dtypes and
+            shapes. The action then needs a row for each observation.
+        max_batch_delay: Seconds that a batch which is not full may be held back for the
+            clients that were just answered. An idle server holds nothing back.
+        batched: Whether the policy takes stacked batches; see `BatchedPolicyHandler`.
         limits: What clients are granted in connections, memory and time.
         observers: Who is told of each call that has ended; see `CallObserver`.
         tls: `ServerTLS` with the files of certificate and key, or an ``ssl.SSLContext``,
@@ -96,12 +104,15 @@ class PolicyServer:
 
     def __init__(
         self,
-        handler: PolicyHandler,
+        handler: PolicyHandler | BatchedPolicyHandler,
         *,
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_pending: int = DEFAULT_MAX_PENDING,
+        max_batch_size: int = 1,
+        max_batch_delay: float = DEFAULT_MAX_BATCH_DELAY,
+        batched: bool = False,
         limits: Limits | None = None,
         observers: Sequence[CallObserver] = (),
         tls: ServerTLSLike | None = None,
@@ -114,6 +125,7 @@ class PolicyServer:
         check_max_message_size(max_message_size)
         _check_max_pending(max_pending)
         check_observers(observers)
+        batching = Batching(max_batch_size, max_batch_delay, batched)
         limits = check_limits(limits)
         self._address = check_address(host, port, lowest_port=0)
         contexts = None if tls is None else ServerContexts(tls)
@@ -125,7 +137,13 @@ class PolicyServer:
         self._scheduler.max_pending = max_pending
         self._progress = Progress()
         self._service = PolicyService(
-            handler, self._scheduler, limits.items, observers, self._progress, self.status
+            handler,
+            self._scheduler,
+            limits.items,
+            observers,
+            self._progress,
+            self.status,
+            batching,
         )
         self._made = time.monotonic()
         self._listener = Listener(

@@ -16,24 +16,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import betterproto
-import numpy as np
 
 from . import codec, wire
+from .batching import Batching, Ticket
 from .calls import GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
-from .context import CurrentRequest, RequestContext
-from .errors import (
-    HandlerError,
-    InvalidArgumentError,
-    RemoteError,
-    UnimplementedError,
-)
+from .errors import HandlerError, UnimplementedError
 from .framing import Segments
 from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
 from .limits import Limits
-from .logs import Event, event
+from .logs import event
 from .monitor import Monitor
-from .protocol import PolicyHandler
+from .prediction import Asked, Predictor
+from .protocol import BatchedPolicyHandler, PolicyHandler
 from .readiness import Readiness
 from .records import UNKNOWN, CallObserver, Recorder
 from .reflection import REFLECTION, Reflection
@@ -43,7 +38,8 @@ from .schema.generated_health import HealthCheckRequest, HealthListRequest
 from .schema.generated_monitor import StatusRequest
 from .stage import Progress, Stage
 from .status import ServerStatus
-from .tracing import RequestTrace, may_trace, trace_request
+from .tracing import may_trace
+from .visit import Visit, trace_call
 
 log = logging.getLogger("praxis_remote.server")
 
@@ -51,20 +47,6 @@ T = TypeVar("T")
 
 # Python's own is ten times as long.
 _SWITCH_SECONDS = 0.5e-3
-
-
-def _encode_action(predict: Callable[[], object], mark: Callable[[], None]) -> tuple[Segments, int]:
-    """Returns an action's message, and how many references there are to its memory."""
-    action = predict()
-    mark()
-    segments = codec.encode_predict_response(action)
-    mark()
-    owner = type(action) is np.ndarray and action.base is None
-    return segments, sys.getrefcount(action) if owner else sys.maxsize
-
-
-# How many there are where the policy has kept none.
-_OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8), lambda: None)[1]
 
 
 def _giving_way(function: Callable[[], T]) -> T:
@@ -80,25 +62,6 @@ def _giving_way(function: Callable[[], T]) -> T:
         sys.setswitchinterval(before)
 
 
-_TEXTS: dict[Event, str] = {
-    "policy_failed": "%s: the policy's %s failed",
-    "policy_rejected": "%s: the policy's %s rejected a request",
-}
-
-
-def _log_exception(name: Event, call: ServerCall, method: str) -> None:
-    fields = event(name, peer=call.peer, path=call.path, method=method)
-    log.exception(_TEXTS[name], call.peer, method, extra=fields)
-
-
-def _trace(call: ServerCall) -> RequestTrace | None:
-    try:
-        return trace_request(call.path, call.peer, call.metadata, call.marks[0])
-    except Exception:  # of a span processor; it shall not cost the call
-        log.exception("the span of a call could not be made", extra=event("unforeseen"))
-        return None
-
-
 class PolicyService:
     """Answers calls with a policy.
 
@@ -109,6 +72,7 @@ class PolicyService:
         observers: Who is told of each call that has ended.
         progress: How far the server is.
         status: Returns what the server does. None: there is none, and nobody can ask.
+        batching: How requests are joined; None: not at all.
 
     Attributes:
         recorder: What became of the calls.
@@ -119,16 +83,20 @@ class PolicyService:
 
     def __init__(
         self,
-        handler: PolicyHandler,
+        handler: PolicyHandler | BatchedPolicyHandler,
         scheduler: Scheduler,
         max_items: int = Limits.items,
         observers: Sequence[CallObserver] = (),
         progress: Progress | None = None,
         status: Callable[[], ServerStatus] | None = None,
+        batching: Batching | None = None,
     ) -> None:
         self.recorder = Recorder(observers)
         self.readiness = Readiness(handler, scheduler, progress or Progress(Stage.SERVING))
         self._handler = handler
+        batching = batching or Batching()
+        scheduler.join(batching)
+        self._predictor = Predictor(handler, batching)
         self._max_items = max_items
         self._scheduler = scheduler
         # Messages of very many items keep neither the loop nor the policy waiting.
@@ -177,7 +145,7 @@ class PolicyService:
         self.recorder.add(ended)
         trace = call.trace
         if trace is None and may_trace():
-            trace = _trace(call)
+            trace = trace_call(call)
         if trace is not None:
             try:
                 trace.end(ended.record())
@@ -201,22 +169,13 @@ class PolicyService:
             await self._inflate(call) if call.compressed else call.message()
         )
         call.mark()
-
-        def predict() -> Segments:
-            kwargs = {} if request.episode_ids is None else {"episode_ids": request.episode_ids}
-            segments, references = _encode_action(
-                lambda: self._handler.predict_action(
-                    request.observations, policy_kwargs=request.policy_kwargs, **kwargs
-                ),
-                call.mark,
-            )
-            if len(segments) == 1 or references <= _OUR_REFERENCES:
-                return segments
-            # The policy may write its next action into the same array while this
-            # one is still being sent.
-            return [bytes(segment) for segment in segments]
-
-        return await self._run(call, "predict_action", predict)
+        visit = Visit(call, "predict_action", range(len(request.observations)))
+        asked = Asked(visit, request)
+        return await self._scheduler.run(
+            lambda: visit.run(lambda: self._predictor.alone(asked)),
+            call.deadline,
+            self._predictor.ticket(asked),
+        )
 
     async def _inflate(self, call: ServerCall) -> bytearray | memoryview:
         message = await self._decoder.run(call.message)
@@ -243,6 +202,7 @@ class PolicyService:
         message = await self._inflate(call) if call.compressed else call.message()
         request = await self._read(ResetRequest, message)
         call.mark()
+        visit = Visit(call, "reset")
 
         def reset() -> Segments:
             if request.episode_ids:
@@ -252,7 +212,9 @@ class PolicyService:
             call.mark()
             return [wire.write_message(ResetResponse(success=True))]
 
-        return await self._run(call, "reset", reset)
+        # No call of these episodes shall pass it, or it them.
+        ticket = Ticket(lanes=frozenset(request.episode_ids) or None)
+        return await self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
 
     async def _health_check(self, call: ServerCall) -> Segments:
         await self._read(Empty, await self._inflate(call) if call.compressed else call.message())
@@ -321,33 +283,3 @@ class PolicyService:
             fields = event("policy_failed", method="model_info")
             log.exception("the policy's model_info failed", extra=fields)
             self._model_info = HandlerError(str(error) or type(error).__name__)
-
-    async def _run(self, call: ServerCall, method: str, function: Callable[[], T]) -> T:
-        """Runs a method of the policy and turns what it raises into a status."""
-        context = RequestContext(call.metadata, call.peer, call.deadline, call.marks)
-        trace = call.trace = _trace(call) if may_trace() else None
-
-        def work() -> T:
-            call.ran = True
-            call.mark()
-            reached = len(call.marks)
-            with CurrentRequest(context):
-                try:
-                    if trace is None:
-                        return function()
-                    with trace.current():
-                        return function()
-                except RemoteError:
-                    _log_exception("policy_failed", call, method)
-                    raise
-                except (TypeError, ValueError) as error:
-                    _log_exception("policy_rejected", call, method)
-                    raise InvalidArgumentError(str(error) or type(error).__name__) from error
-                except BaseException as error:
-                    _log_exception("policy_failed", call, method)
-                    raise HandlerError(str(error) or type(error).__name__) from error
-                finally:
-                    if len(call.marks) == reached:
-                        call.mark()
-
-        return await self._scheduler.run(work, call.deadline)

@@ -114,6 +114,11 @@ class Shift:
 
     # In the policy's thread.
 
+    @property
+    def needed(self) -> bool:
+        """Whether jobs come only while this thread is in `wait`."""
+        return self._lent
+
     def done(self, seconds: float) -> None:
         """Takes the news that a job is done, and how long it took."""
         self._quick_jobs = self._quick_jobs + 1 if seconds < _QUICK_SECONDS else 0

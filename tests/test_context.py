@@ -9,7 +9,7 @@ import time
 import pytest
 
 from praxis_remote.calls import Deadline
-from praxis_remote.context import CurrentRequest, RequestContext, current_request
+from praxis_remote.context import CurrentRequests, RequestContext, current_request
 
 
 def test_outside_of_a_request_there_is_none_and_the_error_says_where_there_is() -> None:
@@ -19,8 +19,8 @@ def test_outside_of_a_request_there_is_none_and_the_error_says_where_there_is() 
 
 def test_within_a_request_it_is_the_innermost() -> None:
     outer, inner = RequestContext((), "a:1"), RequestContext((("k", "v"),), "b:2")
-    with CurrentRequest(outer):
-        with CurrentRequest(inner):
+    with CurrentRequests([outer]):
+        with CurrentRequests([inner]):
             assert current_request() is inner
         assert current_request() is outer
     with pytest.raises(LookupError):
