@@ -17,6 +17,7 @@ import numpy as np
 
 from . import codec
 from .batching import (
+    NOBODYS,
     Batching,
     NotABatchError,
     Stacker,
@@ -74,10 +75,10 @@ class Predictor:
 
     def ticket(self, asked: Asked) -> Ticket:
         """Returns with which other requests this one may be joined. Called by an event loop."""
+        if not self._joins:
+            return NOBODYS
         observations, policy_kwargs, ids = asked.request
         lanes = frozenset(ids or ())
-        if not self._joins:
-            return Ticket(size=len(observations), lanes=lanes)
         kind = None
         # A policy that takes no ids refuses them, and a caller's batch is its own affair.
         if ids is None or (self._takes_ids and len(lanes) == len(ids)):

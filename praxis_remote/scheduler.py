@@ -132,6 +132,7 @@ class Scheduler:
     Attributes:
         between_jobs: What the thread does while it has no job; None for nothing.
         max_pending: Jobs that may wait; None for any number.
+        unfinished: How many jobs wait or run.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Scheduler:
         self._line: deque[_Job[Any] | None] = deque()
         self._max_batch_size = 1
         self._pause: Pause | None = None
-        self._unfinished = 0
+        self.unfinished = 0
         self._running = 0
         self.between_jobs: BetweenJobs | None = None
         self._counter_lock = threading.Lock()
@@ -164,12 +165,12 @@ class Scheduler:
     def waiting(self) -> int:
         """How many jobs wait, while others run."""
         # Where none runs yet, the first one will at once.
-        return max(0, self._unfinished - max(1, self._running))
+        return max(0, self.unfinished - max(1, self._running))
 
     @property
     def idle(self) -> bool:
         """Whether nothing runs or waits."""
-        return self._unfinished == 0
+        return self.unfinished == 0
 
     def join(self, batching: Batching) -> None:
         """Has jobs joined. To be called before the first one comes."""
@@ -185,7 +186,7 @@ class Scheduler:
         """
         if self.max_pending is None:
             return
-        if self._unfinished - max(1, self._running) >= self.max_pending:
+        if self.unfinished - max(1, self._running) >= self.max_pending:
             raise ResourceExhaustedError(
                 f"{self.max_pending} calls wait for the policy already (max_pending); "
                 "try again later, or spread them over more servers",
@@ -266,18 +267,18 @@ class Scheduler:
 
     def _put(self, job: _Job[Any]) -> None:
         with self._counter_lock:
-            self._unfinished += 1
+            self.unfinished += 1
         self._jobs.put(job)
         if (between_jobs := self.between_jobs) is not None:
             between_jobs.interrupt()
 
     def _forget(self) -> None:
         with self._counter_lock:
-            self._unfinished -= 1
+            self.unfinished -= 1
 
     def _ended(self) -> None:
         with self._counter_lock:
-            self._unfinished -= 1
+            self.unfinished -= 1
             self._running -= 1
 
     def _work(self) -> None:

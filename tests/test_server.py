@@ -724,7 +724,7 @@ def test_calls_beyond_the_limit_are_refused_at_once_and_those_within_run_in_orde
         waiting = []
         for number in range(1, 3):
             waiting.append(pool.submit(client.predict_action, BATCH))
-            while server._scheduler._unfinished < 1 + number:
+            while server._scheduler.unfinished < 1 + number:
                 client.health_check()
         for _ in range(20):
             with pytest.raises(ResourceExhaustedError, match="2 calls wait for the policy") as told:
@@ -788,7 +788,7 @@ def test_a_server_that_stops_sends_its_clients_to_its_successor_and_loses_no_cal
         old.serve(block=False)
         with PolicyClient(old.host, old.port, timeout=WAIT, retries=20) as client:
             accepted = [pool.submit(client.predict_action, BATCH) for _ in range(4)]
-            while old._scheduler._unfinished < 4:
+            while old._scheduler.unfinished < 4:
                 client.health_check()
             stopping = pool.submit(old.stop, grace=WAIT)
             while True:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
+from ..batching import DEFAULT_MAX_BATCH_DELAY
 from ..errors import HandlerError, InvalidValueError
 from ..limits import DEFAULT_MAX_PENDING, Limits
 from ..listening import bind, check_socket_mode
@@ -82,6 +83,7 @@ examples:
   praxis-remote serve my_mod:MyPolicy --host 0.0.0.0 --tls-cert server.pem \\
       --tls-key server.key --token-file tokens
   praxis-remote serve my_mod:MyPolicy --metrics-port 9464 --log-format json
+  praxis-remote serve my_mod:MyPolicy --max-batch-size 16
 
 stopping:
   SIGINT (Ctrl-C) or SIGTERM: no new calls are taken, running and waiting calls
@@ -111,9 +113,17 @@ def add_serve(commands: Any) -> None:
     text = "that may wait for the policy; more are refused at once; %(default)s by default"
     default = DEFAULT_MAX_PENDING
     add_option(parser, "--max-pending", words.calls, default=default, metavar="CALLS", help=text)
+    text = "to hand to the policy at once, joined from several clients; 1, the default, joins none"
+    options: dict[str, Any] = {"default": 1, "metavar": "OBSERVATIONS"}
+    add_option(parser, "--max-batch-size", words.positive, help=text, **options)
+    text = "to hold back a batch for clients that were just answered; %(default)g by default"
+    options = {"default": DEFAULT_MAX_BATCH_DELAY, "metavar": "SECONDS"}
+    add_option(parser, "--max-batch-delay", words.grace, help=text, **options)
+    text = "hand over one array for each key, with a leading batch dimension, not a list"
+    parser.add_argument("--batched", action="store_true", help=text)
     names = ", ".join(field.name for field in fields(Limits))
     text = f"what clients are granted; may be given repeatedly. NAME is one of {names}"
-    options: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME=NUMBER"}
+    options = {"action": "append", "default": [], "metavar": "NAME=NUMBER"}
     add_option(parser, "--limit", words.limit, help=text, **options)
     text = "what running calls get to finish when the server stops; %(default)g by default"
     add_option(parser, "--grace", words.grace, default=10.0, metavar="SECONDS", help=text)
@@ -185,6 +195,9 @@ def _make_server(
             port=address.port,
             max_message_size=arguments.max_message_size,
             max_pending=arguments.max_pending,
+            max_batch_size=arguments.max_batch_size,
+            max_batch_delay=arguments.max_batch_delay,
+            batched=arguments.batched,
             limits=limits,
             observers=observers,
             scheduler=scheduler,

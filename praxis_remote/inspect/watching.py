@@ -12,11 +12,12 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from ..batching import StackedObservations
 from ..calls import SESSION_ID
-from ..context import current_request
+from ..context import RequestContext, current_requests
 from ..logs import event
 from ..protocol import PolicyHandler
 from ..types import Array
@@ -102,24 +103,25 @@ class WatchedHandler:
 
     def _look(
         self,
-        observations: Sequence[Mapping[str, Any]],
+        observations: Sequence[Mapping[str, Any]] | StackedObservations,
         policy_kwargs: Mapping[str, Any] | None = None,
         episode_ids: Sequence[str] | None = None,
     ) -> _Labels:
         """Copies what came, and returns what its episodes are called."""
-        now, caller = self._clock(), _caller()
-        kwargs = keep_kwargs(policy_kwargs)
-        labels = []
+        now, kwargs = self._clock(), keep_kwargs(policy_kwargs)
+        labels: list[str] = []
         # Of a larger batch the first would be forgotten for the last.
-        for index, observation in enumerate(observations[: self._episodes.max_episodes]):
-            name = f"{caller.name} [{index}]" if episode_ids is None else episode_ids[index]
+        rows, batch = _rows(observations, self._episodes.max_episodes)
+        for (caller, index), observation in zip(_callers(batch), rows, strict=False):
+            place = len(labels)
+            name = f"{caller.name} [{index}]" if episode_ids is None else episode_ids[place]
             label = keep_name(name)
             kept, size = keep_observation(observation)
             more_keys = len(observation) - len(kept)
-            step = Step(kept, size, more_keys, kwargs, caller, index, len(observations), now)
+            step = Step(kept, size, more_keys, kwargs, caller, place, batch, now)
             self._episodes.add(label, step)
             labels.append(label)
-        return _Labels(labels, len(observations))
+        return _Labels(labels, batch)
 
     def _note_action(self, labels: _Labels, seconds: float, action: Any) -> None:
         for index, label in enumerate(labels.shown):
@@ -142,11 +144,31 @@ def _like(method: Callable[..., T], instead: Callable[..., T]) -> Callable[..., 
     return call
 
 
-def _caller() -> Caller:
+def _rows(
+    observations: Sequence[Mapping[str, Any]] | StackedObservations, most: int
+) -> tuple[Sequence[Mapping[str, Any]], int]:
+    """Returns the first observations, and how many there are."""
+    if not isinstance(observations, StackedObservations):
+        return observations[:most], len(observations)
+    batch = observations.batch_size
+    rows = [{key: v[row] for key, v in observations.items()} for row in range(min(most, batch))]
+    return rows, batch
+
+
+def _callers(batch: int) -> Iterator[tuple[Caller, int]]:
+    """Returns for each row of a batch whose it is, and the how manieth of theirs."""
     try:
-        request = current_request()
+        requests = current_requests()
     except LookupError:
-        return Caller("this process")
+        requests = ()
+    if not requests:
+        yield from ((Caller("this process"), row) for row in range(batch))
+    for request in requests:
+        caller = _caller(request)
+        yield from ((caller, index) for index in range(len(request.rows)))
+
+
+def _caller(request: RequestContext) -> Caller:
     session = dict(request.metadata).get(SESSION_ID)
     name = keep_name(session) if isinstance(session, str) else None
     return Caller(request.peer, name, request.timing)

@@ -21,7 +21,7 @@ def held(server: PolicyServer) -> dict[str, int]:
     return {
         "connections": len(listener.connections),
         "calls": len(listener._running),
-        "jobs": server._scheduler._unfinished,
+        "jobs": server._scheduler.unfinished,
         "memory": sum(block.size for block in list(listener.memory._blocks) if not block.spare),
     }
 
