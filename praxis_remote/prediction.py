@@ -94,6 +94,7 @@ class Predictor:
             Exception: Whatever the policy raises.
         """
         request = asked.request
+        asked.visit.call.batch_size = len(request.observations)
         segments, references = _encode_action(
             lambda: self._predict_alone(request), asked.visit.call.mark
         )
@@ -111,8 +112,10 @@ class Predictor:
             that each has to be tried alone.
         """
         reached = [len(asked.visit.call.marks) for asked in batch]
+        size = sum(len(asked.request.observations) for asked in batch)
         for asked in batch:
             asked.visit.begin()
+            asked.visit.call.batch_size = size
         try:
             actions = self._predict_together(batch)
         except NotABatchError as error:

@@ -37,6 +37,8 @@ class CallRecord(NamedTuple):
         ended: When, on the monotonic clock.
         request_bytes: Of its message, as it came.
         response_bytes: Of the response; 0 for none.
+        batch_size: Observations that the policy got at once, of this call and of those
+            that it was joined with; 0 if it got none.
     """
 
     path: str
@@ -47,6 +49,7 @@ class CallRecord(NamedTuple):
     ended: float
     request_bytes: int
     response_bytes: int
+    batch_size: int = 0
 
 
 class EndedCall(NamedTuple):
@@ -63,6 +66,7 @@ class EndedCall(NamedTuple):
     ended: float
     request_bytes: int
     response_bytes: int
+    batch_size: int = 0
 
     def record(self) -> CallRecord:
         """Returns it for others."""

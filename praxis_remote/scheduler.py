@@ -292,7 +292,9 @@ class Scheduler:
     def _run(self, jobs: list[_Job[Any]]) -> None:
         with self._counter_lock:
             self._running += len(jobs)
-        callers = [job.ticket.caller for job in jobs if job.ticket.kind is not None]
+        callers = []
+        if self._pause is not None:
+            callers = [job.ticket.caller for job in jobs if job.ticket.kind is not None]
         began, begin = self._clock(), time.perf_counter()
         if len(jobs) == 1:
             jobs[0].work(self._clock)

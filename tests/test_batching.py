@@ -25,6 +25,7 @@ from praxis_remote import (
     current_requests,
     errors,
 )
+from praxis_remote.metrics import Metrics
 from praxis_remote.scheduler import Scheduler
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler
 
@@ -323,6 +324,22 @@ def test_a_policy_learns_whose_rows_are_whose(crowds: Any) -> None:
     assert seen == [[("first", [0])], [("a", [0]), ("b", [1, 2])]]
     assert "2 requests were joined" in refusals[0]
     assert "current_requests()" in refusals[0]
+
+
+def test_the_size_of_a_batch_is_told_of_each_call_in_it(crowds: Any) -> None:
+    metrics = Metrics()
+    crowd = crowds(GatedHandler(echo), observers=[metrics])
+    calls = [crowd.occupy(), crowd.predict(1), crowd.predict(2, 3)]
+    crowd.handler.let_end(2)
+    for call in calls:
+        call.result(WAIT)
+    crowd.client().reset()
+    while len(records := crowd.server.recent_calls()) < 4:
+        pass
+    assert [record.batch_size for record in records] == [1, 3, 3, 0]
+    get = metrics.registry.get_sample_value
+    counts = [get("praxis_remote_batch_observations_bucket", {"le": le}) for le in ("1.0", "4.0")]
+    assert (counts, get("praxis_remote_batch_observations_sum")) == ([1, 3], 7)
 
 
 def test_rows_of_large_actions_are_their_callers_own(crowds: Any) -> None:

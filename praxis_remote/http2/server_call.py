@@ -169,6 +169,7 @@ class ServerCall(Call):
         code: How it ended; None before.
         request_bytes: Of the message, as it came.
         response_bytes: Of the message; 0 for none.
+        batch_size: Observations that the policy got at once for it and others.
         trace: Its span, once there is one.
     """
 
@@ -176,6 +177,7 @@ class ServerCall(Call):
     # Whether it waits for news, and for nobody to send or take anything.
     resting = False
     trace: RequestTrace | None = None
+    batch_size = 0
 
     def __init__(
         self, stream: Stream, request: Request, connection: Caller, listener: Answerer
@@ -345,6 +347,7 @@ class ServerCall(Call):
             time.monotonic(),
             self.request_bytes,
             self.response_bytes,
+            self.batch_size,
         )
 
     def mark(self) -> None:

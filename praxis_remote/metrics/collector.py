@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Protocol
 
@@ -49,7 +50,8 @@ _BOUNDS = (
 )
 # fmt: on
 
-_LABELS = (*map(floatToGoString, _BOUNDS), "+Inf")
+# Observations.
+_BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 # What is called that is no method of ours may be anything, and shall be one label.
 _OTHER = "other"
@@ -77,22 +79,29 @@ class Watched(Protocol):
 
 
 class _Histogram:
-    """How often something took how long."""
+    """How often something took how long, or was how large."""
 
-    __slots__ = ("_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_sum")
 
-    def __init__(self) -> None:
-        self._counts = [0] * len(_LABELS)
+    def __init__(self, bounds: Sequence[float] = _BOUNDS) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def add(self, seconds: float) -> None:
-        self._counts[bisect_left(_BOUNDS, seconds)] += 1
-        self._sum += seconds
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
 
     def tell(self, family: HistogramMetricFamily, *labels: str) -> None:
         # A list is copied at once; a sum that is a call ahead of it is no harm.
         counts = self._counts.copy()
-        family.add_metric(labels, list(zip(_LABELS, accumulate(counts), strict=True)), self._sum)
+        names = _bucket_names(self._bounds)
+        family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), self._sum)
+
+
+@lru_cache(maxsize=8)
+def _bucket_names(bounds: Sequence[float]) -> tuple[str, ...]:
+    return (*map(floatToGoString, bounds), "+Inf")
 
 
 class _Calls:
@@ -130,6 +139,7 @@ class Metrics(Collector):
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         # The policy's are told from the start, so that a rate can be told of the first call.
         self._calls = {label: _Calls() for label in METHODS}
+        self._batches = _Histogram(_BATCH_BOUNDS)
         self._watched: Watched | None = None
         if registry is None:
             registry = CollectorRegistry()
@@ -147,6 +157,8 @@ class Metrics(Collector):
         if (calls := self._calls.get(label)) is None:
             calls = self._calls[label] = _Calls()
         calls.add(record)
+        if record.batch_size:
+            self._batches.add(record.batch_size)
 
     def collect(self) -> Iterator[Metric]:
         """Returns everything as it is now."""
@@ -193,7 +205,12 @@ class Metrics(Collector):
                 histogram.tell(phases, method, phase)
             received.add_metric((method,), seen.request_bytes)
             sent.add_metric((method,), seen.response_bytes)
-        yield from (calls, totals, phases, received, sent)
+        batches = HistogramMetricFamily(
+            "praxis_remote_batch_observations",
+            "That the policy got at once, for each call that was among them.",
+        )
+        self._batches.tell(batches)
+        yield from (calls, totals, phases, received, sent, batches)
 
 
 def _tell(status: ServerStatus) -> Iterator[Metric]:
