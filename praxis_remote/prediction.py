@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -57,6 +57,7 @@ class Asked(NamedTuple):
 
     visit: Visit
     request: codec.PredictCall
+    kind: Hashable | None
 
 
 class Predictor:
@@ -69,23 +70,31 @@ class Predictor:
 
     def __init__(self, handler: PolicyHandler | BatchedPolicyHandler, batching: Batching) -> None:
         self._handler: Any = handler
-        self._joins = batching.joins
+        self._joins, self._max_size = batching.joins, batching.max_size
         self._stacker = Stacker() if batching.stacked else None
         self._takes_ids = _takes(handler.predict_action, "episode_ids")
 
+    def kind(self, request: codec.PredictCall) -> Hashable | None:
+        """Returns what is equal for requests that may be joined; None for one that stays alone.
+
+        It takes about as long as to decode the request.
+        """
+        observations, policy_kwargs, ids = request
+        if len(observations) >= self._max_size:
+            return None
+        # A policy that takes no ids refuses them, and a caller's batch is its own affair.
+        if ids is not None and not (self._takes_ids and len(set(ids)) == len(ids)):
+            return None
+        return likeness(observations, policy_kwargs, named=ids is not None)
+
     def ticket(self, asked: Asked) -> Ticket:
-        """Returns with which other requests this one may be joined. Called by an event loop."""
+        """Returns with which other requests this one may be joined."""
         if not self._joins:
             return NOBODYS
-        observations, policy_kwargs, ids = asked.request
-        lanes = frozenset(ids or ())
-        kind = None
-        # A policy that takes no ids refuses them, and a caller's batch is its own affair.
-        if ids is None or (self._takes_ids and len(lanes) == len(ids)):
-            kind = likeness(observations, policy_kwargs, named=ids is not None)
-        call = asked.visit.call
+        call, request = asked.visit.call, asked.request
+        lanes = frozenset(request.episode_ids or ())
         caller = dict(call.metadata).get(SESSION_ID, id(call.connection))
-        return Ticket(kind, len(observations), lanes, caller, asked, self.together)
+        return Ticket(asked.kind, len(request.observations), lanes, caller, asked, self.together)
 
     def alone(self, asked: Asked) -> Segments:
         """Returns the response to one request.
@@ -152,7 +161,7 @@ class Predictor:
         observations: list[Observation] = []
         ids: list[str] = []
         contexts = []
-        for visit, request in batch:
+        for visit, request, _ in batch:
             start = len(observations)
             observations += request.observations
             ids += request.episode_ids or ()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import betterproto
@@ -165,12 +165,12 @@ class PolicyService:
         return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request = await self._decode(
+        request, kind = await self._decode(
             await self._inflate(call) if call.compressed else call.message()
         )
         call.mark()
         visit = Visit(call, "predict_action", range(len(request.observations)))
-        asked = Asked(visit, request)
+        asked = Asked(visit, request, kind)
         return await self._scheduler.run(
             lambda: visit.run(lambda: self._predictor.alone(asked)),
             call.deadline,
@@ -182,13 +182,19 @@ class PolicyService:
         call.hold(len(message))
         return message
 
-    async def _decode(self, message: bytearray | memoryview) -> codec.PredictCall:
+    async def _decode(
+        self, message: bytearray | memoryview
+    ) -> tuple[codec.PredictCall, Hashable | None]:
+        """Returns a request, and with which others it may be joined."""
+
+        def decode() -> tuple[codec.PredictCall, Hashable | None]:
+            request = codec.decode_predict_request(message, self._max_items)
+            return request, self._predictor.kind(request)
+
         request = codec.decode_predict_request_quickly(message, self._max_items)
         if request is None:
-            request = await self._decode_slowly(
-                lambda: codec.decode_predict_request(message, self._max_items)
-            )
-        return request
+            return await self._decode_slowly(decode)
+        return request, self._predictor.kind(request)
 
     async def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
         if len(message) <= codec.QUICK_BYTES:

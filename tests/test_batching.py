@@ -138,6 +138,15 @@ def test_no_batch_is_larger_than_allowed_and_a_larger_request_stays_alone(crowds
     assert batches(crowd.handler) == [[-1], [1, 6, 7], [2, 3, 4, 5], [8]]
 
 
+def test_requests_of_very_many_items_are_joined_as_others_are(crowds: Any) -> None:
+    crowd = crowds(GatedHandler(echo))
+    crowd.occupy()
+    many = {str(number): number for number in range(3000)}
+    calls = [crowd.wait(crowd.client().predict_action, [{**many, "n": n}]) for n in (1, 2)]
+    crowd.handler.let_end(2)
+    assert [rows(call) for call in calls] == [[[1, 2]], [[2, 2]]]
+
+
 def test_what_is_not_alike_is_not_joined(crowds: Any) -> None:
     crowd = crowds(GatedHandler(echo))
     crowd.occupy()
