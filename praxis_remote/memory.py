@@ -72,6 +72,32 @@ class Block:
         return self._data.data[start : start + size]
 
 
+# Of a stock: one in use, one that somebody keeps, and one more.
+_MAX_STOCK = 3
+
+
+class Stock:
+    """A few pieces of memory for one thread, each used again when nothing refers to it.
+
+    Args:
+        alignment: Of where each begins, in bytes.
+    """
+
+    def __init__(self, alignment: int = _ALIGNMENT) -> None:
+        self._alignment = alignment
+        self._blocks: list[Block] = []
+
+    def take(self, size: int) -> memoryview:
+        """Returns memory of so many bytes."""
+        for block in self._blocks:
+            # Not one that is far larger: somebody might keep all of it for little.
+            if size <= block.size <= 4 * size and block.spare:
+                return block.view(size)
+        block = Block(size, self._alignment)
+        self._blocks = [*self._blocks[1 - _MAX_STOCK :], block]
+        return block.view(size)
+
+
 class Pool:
     """Hands out memory, the same again when its last user has let go of all of it.
 

@@ -31,6 +31,7 @@ from .context import CurrentRequests
 from .errors import HandlerError
 from .framing import Segments
 from .logs import event
+from .memory import Stock
 from .protocol import BatchedPolicyHandler, PolicyHandler
 from .types import Array, Observation
 from .visit import Visit
@@ -72,6 +73,8 @@ class Predictor:
         self._handler: Any = handler
         self._joins, self._max_size = batching.joins, batching.max_size
         self._stacker = Stacker() if batching.stacked else None
+        # Fresh memory takes longer to touch than to fill.
+        self._stock = Stock()
         self._takes_ids = _takes(handler.predict_action, "episode_ids")
 
     def kind(self, request: codec.PredictCall) -> Hashable | None:
@@ -111,7 +114,15 @@ class Predictor:
             return segments
         # The policy may write its next action into the same array while this
         # one is still being sent.
-        return [bytes(segment) for segment in segments]
+        return self._copy(segments)
+
+    def _copy(self, segments: Segments) -> Segments:
+        return [self._copy_large(s) if isinstance(s, memoryview) else s for s in segments]
+
+    def _copy_large(self, segment: memoryview) -> memoryview:
+        copy = self._stock.take(len(segment))
+        copy[:] = segment
+        return copy
 
     def together(self, batch: Sequence[Asked]) -> Sequence[Segments | Exception] | None:
         """Returns the responses to several requests, of which the policy sees one batch.
@@ -146,7 +157,7 @@ class Predictor:
         segments = codec.encode_predict_response(rows)
         asked.visit.call.mark()
         # As above, and one caller's rows shall not keep those of the others.
-        return segments if len(segments) == 1 else [bytes(segment) for segment in segments]
+        return self._copy(segments)
 
     def _predict_alone(self, request: codec.PredictCall) -> object:
         action = self._predict(*request)

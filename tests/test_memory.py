@@ -23,7 +23,7 @@ from praxis_remote import PolicyClient, PolicyServer, codec
 from praxis_remote.calls import PREDICT
 from praxis_remote.errors import RemoteError
 from praxis_remote.framing import MessageReader
-from praxis_remote.memory import Pool, allocate
+from praxis_remote.memory import Pool, Stock, allocate
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler, connected
 
 MIB = 2**20
@@ -443,3 +443,28 @@ def test_a_client_keeps_nothing_of_a_request_whatever_became_of_it(how: str) -> 
         del image
         assert alive() is None
         handler.let_end()
+
+
+def place_of(memory: memoryview) -> int:
+    return int(np.frombuffer(memory, np.uint8).__array_interface__["data"][0])
+
+
+def test_a_stock_hands_out_the_same_memory_again_but_never_what_is_still_referred_to() -> None:
+    stock = Stock(4096)
+    first = stock.take(10_000)
+    first[:] = bytes([1]) * 10_000
+    # A view of a view is enough.
+    kept = np.frombuffer(first, np.uint8)[5000:]
+    del first
+    places = []
+    for number in range(2, 10):
+        memory = stock.take(10_000)
+        memory[:] = bytes([number]) * 10_000
+        places.append(place_of(memory))
+        del memory
+    assert set(kept.tolist()) == {1}
+    assert len(set(places)) == 1
+    assert places[0] % 4096 == 0
+    assert place_of(stock.take(5_000)) == places[0]
+    # A hundredth of it would keep all of it.
+    assert place_of(stock.take(100)) != places[0]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InvalidValueError
-from ..memory import Block
+from ..memory import Stock
 from ..types import Array, Observation
 from .likeness import Kind, kind_of
 
@@ -20,9 +20,6 @@ _PAGE = 4096
 
 # Within a page: what a processor's widest instructions want.
 _LINE = 64
-
-# One that the policy works on, one that it kept of the call before, and one more.
-_MAX_BLOCKS = 3
 
 
 class StackedObservations(dict[str, "Array | list[str]"]):
@@ -49,7 +46,7 @@ class Stacker:
     """
 
     def __init__(self) -> None:
-        self._blocks: list[Block] = []
+        self._stock = Stock(_PAGE)
 
     def stack(self, observations: Sequence[Observation]) -> StackedObservations:
         """Returns a batch as one array for each key.
@@ -65,7 +62,7 @@ class Stacker:
             end = _round(end, _PAGE if size >= _PAGE else _LINE)
             places.append(end)
             end += size
-        memory = self._take(_round(end, _PAGE))
+        memory = self._stock.take(_round(end, _PAGE))
         stacked = StackedObservations()
         stacked.batch_size, stacked.buffer = len(observations), np.ndarray(end, np.uint8, memory)
         for (key, column), place in zip(arrays.items(), places, strict=True):
@@ -78,14 +75,6 @@ class Stacker:
             if isinstance(value, str):
                 stacked[key] = [str(o[key]) for o in observations]
         return stacked
-
-    def _take(self, size: int) -> memoryview:
-        for block in self._blocks:
-            # Not one that is far larger: the policy might keep all of it.
-            if size <= block.size <= 2 * size and block.spare:
-                return block.view(size)
-        self._blocks = [*self._blocks[1 - _MAX_BLOCKS :], block := Block(size, _PAGE)]
-        return block.view(size)
 
 
 def _columns(observations: Sequence[Observation]) -> dict[str, list[Array]]:
