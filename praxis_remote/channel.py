@@ -123,6 +123,17 @@ class Channel:
             path, segments, deadline=deadline, metadata=always, once=metadata, find=find
         )
 
+    @property
+    def connection(self) -> ClientConnection | None:
+        """The one on which the next call would go; None if that is not certain."""
+        task = self._connecting
+        if task is None or self._loop is not asyncio.get_running_loop():
+            return None
+        if not (task.done() and _succeeded(task)):
+            return None
+        connection = task.result()
+        return connection if connection.usable and not connection.has_news() else None
+
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:
         if self._closed:
             self._raise_closed("the client was closed; make a new one")
