@@ -65,20 +65,6 @@ class SpecRequest(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
-class DimensionSpec(betterproto.Message):
-    """One dimension of a tensor."""
-
-    size: int = betterproto.int64_field(1)
-    """Its size; -1 for any."""
-
-    name: str = betterproto.string_field(2)
-    """
-    For people to read. Wherever an observation has it, the sizes are the same.
-     The size above is -1 then.
-    """
-
-
-@dataclass(eq=False, repr=False)
 class KeySpec(betterproto.Message):
     """What one key may hold."""
 
@@ -98,10 +84,19 @@ class KeySpec(betterproto.Message):
     For a tensor: the dtypes that it may have, by numpy's names, such as "float32".
     """
 
-    shape: List["DimensionSpec"] = betterproto.message_field(5)
-    """For a tensor: its last dimensions, or all of them."""
+    shape: List[int] = betterproto.int64_field(5)
+    """
+    For a tensor: the sizes of its last dimensions, or of all of them; -1 for any size.
+    """
 
-    any_leading: bool = betterproto.bool_field(6)
+    names: List[str] = betterproto.string_field(6)
+    """
+    For a tensor: the names of those dimensions, empty for one without, or none at all if
+     none has a name. The size of one with a name is -1. Wherever an observation has the
+     same name, the sizes are the same.
+    """
+
+    any_leading: bool = betterproto.bool_field(7)
     """For a tensor: whether there may be any dimensions before those."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..types import Array, ObservationLike
-from ..values import as_number, is_list, unique_items
+from ..values import as_number, check_text, is_list, unique_items
 
 __all__ = ["Unsendable", "as_arrived", "kwargs_as_arrived"]
 
@@ -43,7 +43,7 @@ def as_arrived(observation: ObservationLike, name: str) -> dict[str, Any]:
 
     Raises:
         UnsupportedTypeError: It is no mapping.
-        InvalidValueError: Keys collide, or an integer is beyond int64.
+        InvalidValueError: Keys collide, an integer is beyond int64, or a text is no Unicode.
     """
     return {
         key: _arrive(value, f"{name}[{key!r}]") for key, value in unique_items(observation, name)
@@ -52,7 +52,7 @@ def as_arrived(observation: ObservationLike, name: str) -> dict[str, Any]:
 
 def _arrive(value: object, name: str) -> object:
     if isinstance(value, str):
-        return value
+        return check_text(value, name)
     if type(value) is not np.ndarray:
         number = as_number(value, name)
         if number is not None:
@@ -73,15 +73,17 @@ def kwargs_as_arrived(policy_kwargs: Any) -> dict[str, Any]:
 
     Raises:
         UnsupportedTypeError: They are no mapping.
-        InvalidValueError: Keys collide, or an integer is beyond int64.
+        InvalidValueError: Keys collide, an integer is beyond int64, or a text is no Unicode.
     """
     items = unique_items(policy_kwargs or {}, "policy_kwargs")
     return {key: _arrive_kwarg(value, f"policy_kwargs[{key!r}]") for key, value in items}
 
 
 def _arrive_kwarg(value: object, name: str) -> object:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return check_text(value, name)
     if hasattr(value, "items"):
         return {}
     if is_list(value):

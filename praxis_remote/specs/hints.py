@@ -19,7 +19,7 @@ from .spec import FlagSpec, KwargSpec, NumberSpec, TensorSpec, ValueSpec
 __all__ = ["hint_for", "hint_for_missing"]
 
 # Of a caller's keys: so many are compared with one that is missing, and none that is longer.
-_MOST_KEYS, _LONGEST_KEY = 32, 80
+_MOST_KEYS, _LONGEST_KEY = 16, 80
 
 # All orders of five dimensions; of more, some.
 _MOST_ORDERS = 120

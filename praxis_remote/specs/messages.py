@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..errors import InvalidValueError, RemoteError
-from ..schema.generated_specs import DimensionSpec, KeySpec, SpecKind, SpecResponse
+from ..schema.generated_specs import KeySpec, SpecKind, SpecResponse
 from .spec import (
     MAX_KEYS,
     Dimension,
@@ -21,14 +21,14 @@ from .spec import (
     TensorSpec,
     TextSpec,
     ValueSpec,
+    cut,
     kind_of,
 )
 
 __all__ = ["MAX_ITEMS", "decode_spec", "encode_spec"]
 
-MAX_ITEMS = 200_000
-"""Of a message. The largest spec that is allowed, were all its tensors of 64 dimensions,
-has as many."""
+MAX_ITEMS = 50_000
+"""Of a message. The largest spec that is allowed has two thirds as many."""
 
 _KINDS: dict[str, SpecKind] = {
     "tensor": SpecKind.TENSOR,
@@ -66,14 +66,11 @@ def _encode_value(key: str, spec: ValueSpec) -> KeySpec:
     if isinstance(spec, TensorSpec):
         message.dtypes = list(spec.dtypes)
         message.any_leading = spec.shape[:1] == (...,)
-        message.shape = [_encode_size(size) for size in spec.shape if size is not ...]
+        sizes = [size for size in spec.shape if size is not ...]
+        message.shape = [size if isinstance(size, int) else _ANY for size in sizes]
+        names = [size if isinstance(size, str) else "" for size in sizes]
+        message.names = names if any(names) else []
     return message
-
-
-def _encode_size(size: Dimension) -> DimensionSpec:
-    if isinstance(size, str):
-        return DimensionSpec(size=_ANY, name=size)
-    return DimensionSpec(size=size if isinstance(size, int) else _ANY)
 
 
 def decode_spec(message: SpecResponse) -> ObservationSpec | None:
@@ -135,13 +132,16 @@ def _decode_value(message: KeySpec, name: str) -> ValueSpec:
 
 def _decode_shape(message: KeySpec) -> tuple[Dimension, ...]:
     leading: tuple[Dimension, ...] = (...,) if message.any_leading else ()
-    return (*leading, *(_decode_size(item) for item in message.shape))
+    sizes, names = message.shape, message.names or [""] * len(message.shape)
+    if len(names) != len(sizes):
+        raise InvalidValueError(f"shape: {len(names)} names for {len(sizes)} sizes")
+    return (*leading, *map(_decode_size, sizes, names))
 
 
-def _decode_size(message: DimensionSpec) -> Dimension:
-    if message.name:
-        return message.name
-    return None if message.size == _ANY else message.size
+def _decode_size(size: int, name: str) -> Dimension:
+    if name and size != _ANY:
+        raise InvalidValueError(f"shape: {size} has the name {cut(name)!r}; -1 is needed")
+    return name or (None if size == _ANY else size)
 
 
 def _decode_kwarg(message: KeySpec, name: str) -> KwargSpec:

@@ -20,7 +20,7 @@ import numpy as np
 
 from .fit import Fit, Test, sizes_of
 from .hints import hint_for, hint_for_missing
-from .spec import KwargSpec, ValueSpec
+from .spec import KwargSpec, ValueSpec, cut
 
 __all__ = ["Problem", "explain"]
 
@@ -28,7 +28,7 @@ __all__ = ["Problem", "explain"]
 _MOST_FOUND = 1000
 # A status has room for 4096 characters after they were quoted, see `calls.encode_status`.
 _MOST_TEXT = 3800
-_MOST_OF_KEY, _MOST_OF_VALUE = 100, 200
+_MOST_OF_VALUE = 200
 _UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 _SHOWN: dict[type[Any], str] = {
@@ -70,7 +70,7 @@ def explain(
     """
     found = list(islice(_find_all(fit, observations, policy_kwargs), _MOST_FOUND + 1))
     groups: dict[tuple[bool, str, str, str], list[Problem]] = {}
-    for problem in found:
+    for problem in found[:_MOST_FOUND]:
         same = (problem.observation is None, problem.key, problem.got, problem.expected)
         groups.setdefault(same, []).append(problem)
     return _join(list(groups.values()), more=len(found) > _MOST_FOUND) if found else ""
@@ -97,7 +97,7 @@ def _tell(group: Sequence[Problem]) -> str:
     _, key, got, expected, advise = group[0]
     indices = [each.observation for each in group if each.observation is not None]
     where = f"observations[{_ranges(indices)}]" if indices else "policy_kwargs"
-    text = f"{where}[{_cut(key, _MOST_OF_KEY)!r}]: got {got}, expected {expected}"
+    text = f"{where}[{cut(key)!r}]: got {got}, expected {expected}"
     return f"{text}; hint: {advice}" if (advice := advise()) else text
 
 
@@ -110,11 +110,7 @@ def _ranges(indices: Sequence[int]) -> str:
         else:
             spans.append([index, index])
     texts = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
-    return _cut(", ".join(texts), _MOST_OF_VALUE)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."
+    return cut(", ".join(texts), _MOST_OF_VALUE)
 
 
 def _find_all(
@@ -176,5 +172,5 @@ def _find_unequal(index: int, observation: Mapping[str, Any], fit: Fit) -> Itera
 def show(value: object) -> str:
     """Returns what a value is, without what it says."""
     if isinstance(value, np.ndarray):
-        return _cut(f"{value.dtype.name} {value.shape}", _MOST_OF_VALUE)
-    return _cut(_SHOWN.get(type(value)) or str(value), _MOST_OF_VALUE)
+        return cut(f"{value.dtype.name} {value.shape}", _MOST_OF_VALUE)
+    return cut(_SHOWN.get(type(value)) or str(value), _MOST_OF_VALUE)

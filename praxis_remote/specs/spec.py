@@ -50,7 +50,7 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAMES = tuple(dtype.name for dtype in DTYPES.values())
 _MAX_DIMENSIONS = 64
 
-MAX_KEYS = 1024
+MAX_KEYS = 256
 """Keys of a spec, and policy keywords as well."""
 
 _MAX_NAME = 40
@@ -173,7 +173,7 @@ class KwargSpec:
         unknown = [kind for kind in given if kind not in _KINDS]
         if unknown or not given:
             raise InvalidValueError(
-                f"kinds: {unknown[0]!r}; allowed: {', '.join(_KINDS)}"
+                f"kinds: {cut(repr(unknown[0]))}; allowed: {', '.join(_KINDS)}"
                 if unknown
                 else f"kinds: none; give at least one of {', '.join(_KINDS)}"
             )
@@ -196,7 +196,7 @@ class ObservationSpec:
 
     Raises:
         TypeError: Something is none of the above, or a key is no text.
-        ValueError: There are more than 1024 keys.
+        ValueError: There are more than 256 keys.
 
     Example:
         ```python
@@ -303,6 +303,11 @@ def _set(instance: object, **attributes: object) -> None:
         object.__setattr__(instance, name, value)
 
 
+def cut(text: str, most: int = 100) -> str:
+    """Returns text of others that is not too long for an error."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _spell(size: Dimension) -> str:
     return "..." if size is ... else "any" if size is None else str(size)
 
@@ -323,14 +328,14 @@ def _as_dtype(given: Any) -> str:
     except (TypeError, ValueError):
         name = None
     if name not in _NAMES:
-        raise InvalidValueError(f"dtypes: {given!r}; supported: {SUPPORTED}")
+        raise InvalidValueError(f"dtypes: {cut(repr(given))}; supported: {SUPPORTED}")
     return cast("str", name)
 
 
 def _as_shape(given: Any) -> tuple[Dimension, ...]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise UnsupportedTypeError(
-            f"shape: {given!r}; pass a tuple, such as (7,), and (..., ) for any shape"
+            f"shape: {cut(repr(given))}; pass a tuple, such as (7,), and (..., ) for any shape"
         )
     if len(given) > _MAX_DIMENSIONS:
         raise InvalidValueError(
@@ -353,7 +358,7 @@ def _as_dimension(size: Any, place: int) -> Dimension:
         if 0 <= number < 2**63:
             return number
     raise InvalidValueError(
-        f"shape[{place}]: {size!r}; allowed: a size of at least 0, None for any, "
+        f"shape[{place}]: {cut(repr(size))}; allowed: a size of at least 0, None for any, "
         f"a name of up to {_MAX_NAME} characters, and ... as the first"
     )
 
@@ -365,11 +370,13 @@ def _as_keys(given: Any, name: str, classes: tuple[type[S], ...]) -> dict[str, S
         raise InvalidValueError(f"{name}: {len(given)} of them; at most {MAX_KEYS} are allowed")
     for key, spec in given.items():
         if not isinstance(key, str):
-            raise UnsupportedTypeError(f"{name}: {key!r} is a {type(key).__name__}; pass a str")
+            raise UnsupportedTypeError(
+                f"{name}: {cut(repr(key))} is a {type(key).__name__}; pass a str"
+            )
         check_text(key, f"a key of {name}")
         if not isinstance(spec, classes):
             allowed = ", ".join(each.__name__ for each in classes)
             raise UnsupportedTypeError(
-                f"{name}[{key!r}]: {type(spec).__name__}; allowed: {allowed}, made with ()"
+                f"{name}[{cut(key)!r}]: {type(spec).__name__}; allowed: {allowed}, made with ()"
             )
     return dict(given)
