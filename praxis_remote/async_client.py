@@ -442,7 +442,7 @@ class AsyncPolicyClient:
         except InvalidArgumentError as error:
             text = f"the observation spec of the server is none: {error.details()}"
             raise BadResponseError(text, self.address) from error
-        self._spec = Remembered(spec, self._channel.connection)
+        self._spec = Remembered(spec, await self._channel.connection())
         return spec
 
     async def check(
@@ -481,7 +481,7 @@ class AsyncPolicyClient:
         ]
         kwargs = kwargs_as_arrived(policy_kwargs)
         remembered = self._spec
-        if remembered is not None and remembered.is_of(self._channel.connection):
+        if remembered is not None and remembered.is_of(await self._channel.connection()):
             fit = remembered.fit
             if fit is None or fit(observations, kwargs):
                 return fit is not None

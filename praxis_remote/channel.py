@@ -123,16 +123,21 @@ class Channel:
             path, segments, deadline=deadline, metadata=always, once=metadata, find=find
         )
 
-    @property
-    def connection(self) -> ClientConnection | None:
-        """The one on which the next call would go; None if that is not certain."""
+    async def connection(self) -> ClientConnection | None:
+        """Returns the one on which the next call would go; None if it would connect."""
+        connection = self._usable()
+        if connection is not None and connection.has_news():
+            # As in _connect.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            connection = self._usable()
+        return connection
+
+    def _usable(self) -> ClientConnection | None:
         task = self._connecting
-        if task is None or self._loop is not asyncio.get_running_loop():
+        if task is None or self._loop is not asyncio.get_running_loop() or not task.done():
             return None
-        if not (task.done() and _succeeded(task)):
-            return None
-        connection = task.result()
-        return connection if connection.usable and not connection.has_news() else None
+        return task.result() if _succeeded(task) and task.result().usable else None
 
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:
         if self._closed:
