@@ -21,6 +21,7 @@ from typing_extensions import Self
 from . import codec, wire
 from .address import DEFAULT_PORT, check_address
 from .calls import (
+    GET_OBSERVATION_SPEC,
     GET_STATUS,
     HEALTH_CHECK,
     PREDICT,
@@ -42,6 +43,7 @@ from .errors import (
     InvalidValueError,
     RemoteError,
     UnavailableError,
+    UnimplementedError,
 )
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments, check_max_message_size
 from .http2 import Response, Silences
@@ -49,14 +51,19 @@ from .logs import event
 from .retries import MayRepeat, if_never_ran, if_unavailable, repeat
 from .schema import Empty, HealthResponse, PolicyServiceStub, ResetRequest, ResetResponse
 from .schema.generated_monitor import StatusRequest, StatusResponse
+from .schema.generated_specs import SpecRequest, SpecResponse
 from .serialization import build_observation
+from .specs import Fit, ObservationSpec, explain
+from .specs.arrivals import as_arrived, kwargs_as_arrived
+from .specs.messages import MAX_ITEMS, decode_spec
+from .specs.remembered import Remembered
 from .stub import make_stub
 from .timing import CallTiming, OnTiming, check_on_timing
 from .tls import ClientTLSLike, client_contexts
 from .tokens import HEADER, Token, TokenLike
 from .tracing import CallTrace, trace_call
 from .types import Array, ObservationLike, PolicyKwargValue
-from .values import as_episode_ids
+from .values import as_batch, as_episode_ids
 
 __all__ = ["AsyncPolicyClient"]
 
@@ -171,6 +178,7 @@ class AsyncPolicyClient:
         }
         self._on_timing = check_on_timing(on_timing)
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
+        self._spec: Remembered | None = None
         self._timeout = check_timeout(timeout)
         self._retries = check_retries(retries)
         contexts, address = client_contexts(tls), check_address(host, port)
@@ -277,15 +285,20 @@ class AsyncPolicyClient:
             sent = time.monotonic()
             find = codec.find_data_in_response
             headers = trace.carry(headers)
-            if not retries:
-                response = await self._channel.call(
-                    PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
-                )
-            else:
-                may_repeat = trace.note_retries(if_never_ran)
-                response = await self._repeat(
-                    PREDICT, segments, deadline, retries, may_repeat, headers, find
-                )
+            try:
+                if not retries:
+                    response = await self._channel.call(
+                        PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
+                    )
+                else:
+                    may_repeat = trace.note_retries(if_never_ran)
+                    response = await self._repeat(
+                        PREDICT, segments, deadline, retries, may_repeat, headers, find
+                    )
+            except InvalidArgumentError:
+                # Behind a proxy there may be another server by now, which expects other things.
+                self._spec = None
+                raise
             received = time.monotonic()
             try:
                 action = codec.decode_predict_response(response.message)
@@ -401,6 +414,84 @@ class AsyncPolicyClient:
         request = StatusRequest(seconds=seconds)
         return await self._call(GET_STATUS, request, StatusResponse, timeout, retries)
 
+    async def observation_spec(
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> ObservationSpec | None:
+        """Returns what the policy expects of each observation, and of ``policy_kwargs``.
+
+        Asks the server each time. Answered also while the policy works, but not before it
+        has warmed up.
+
+        Args:
+            timeout: As in `predict_action`.
+            retries: As in `reset`.
+
+        Returns:
+            None if the policy does not say it, or the server is older than this.
+
+        Raises:
+            RemoteError: As in `predict_action`.
+        """
+        try:
+            response = await self._call(
+                GET_OBSERVATION_SPEC, SpecRequest(), SpecResponse, timeout, retries, MAX_ITEMS
+            )
+            spec = decode_spec(response)
+        except UnimplementedError:
+            spec = None
+        except InvalidArgumentError as error:
+            text = f"the observation spec of the server is none: {error.details()}"
+            raise BadResponseError(text, self.address) from error
+        self._spec = Remembered(spec, await self._channel.connection())
+        return spec
+
+    async def check(
+        self,
+        observation: ObservationLike | Collection[ObservationLike],
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> bool:
+        """Looks whether the policy would take an observation, without sending it.
+
+        The server is asked for its spec once for each connection. Nothing is refused by a
+        spec that was remembered: the server is asked again before that. What one that has
+        become too lenient lets pass, the server itself refuses, with the same error, and
+        that has it forgotten.
+
+        Args:
+            observation: What `predict_action` would be called with: one, or a batch of them.
+            policy_kwargs: As in `predict_action`.
+            timeout: As in `predict_action`, for asking.
+            retries: As in `reset`.
+
+        Returns:
+            Whether there was a spec to check it by; see `observation_spec`.
+
+        Raises:
+            ValueError: It is not what the policy expects; all that is wrong is told
+                (`InvalidArgumentError`). Or it cannot be sent.
+            TypeError: It is no mapping.
+            RemoteError: As in `predict_action`, of asking.
+        """
+        batch = as_batch([observation] if hasattr(observation, "items") else observation)
+        observations = [
+            as_arrived(each, f"observations[{index}]") for index, each in enumerate(batch)
+        ]
+        kwargs = kwargs_as_arrived(policy_kwargs)
+        remembered = self._spec
+        if remembered is not None and remembered.is_of(await self._channel.connection()):
+            fit = remembered.fit
+            if fit is None or fit(observations, kwargs):
+                return fit is not None
+        spec = await self.observation_spec(timeout=timeout, retries=retries)
+        if spec is None:
+            return False
+        if text := explain(Fit(spec), observations, kwargs):
+            raise InvalidArgumentError(text, self.address, never_ran=True)
+        return True
+
     async def wait_ready(self, timeout: float | None = None) -> str:
         """Waits until the server is there and ready.
 
@@ -455,6 +546,7 @@ class AsyncPolicyClient:
         response_type: type[wire.M],
         timeout: float | None,
         retries: int | None,
+        max_items: int | None = None,
     ) -> wire.M:
         """Calls what does no harm when it is done twice."""
         deadline = self._deadline(timeout)
@@ -475,7 +567,7 @@ class AsyncPolicyClient:
             )
             received = time.monotonic()
             try:
-                message = wire.read_message(response_type, response.message)
+                message = wire.read_message(response_type, response.message, max_items)
             except RemoteError as error:
                 raise BadResponseError(error.details(), self.address) from error
             self._note(method.name, begun, sent, received, response.timing, trace)
@@ -539,6 +631,7 @@ class AsyncPolicyClient:
         channel = self._channel
         self._channel = channel.begin_anew(encode_session_id(self._options["session_id"]))
         self._last_timing = None
+        self._spec = None
         return channel
 
     def __repr__(self) -> str:

@@ -34,6 +34,7 @@ from .errors import (
 )
 from .schema import PolicyServiceBase
 from .schema.generated_monitor import MonitorServiceBase
+from .schema.generated_specs import SpecServiceBase
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
@@ -56,7 +57,9 @@ class Method(NamedTuple):
     response: type[betterproto.Message]
 
 
-def _methods_of(service: PolicyServiceBase | MonitorServiceBase) -> dict[str, Method]:
+def _methods_of(
+    service: PolicyServiceBase | MonitorServiceBase | SpecServiceBase,
+) -> dict[str, Method]:
     return {
         name: Method(name, path, rpc.request_type, rpc.reply_type)
         for path, rpc in service.__mapping__().items()
@@ -70,6 +73,8 @@ METHODS: dict[str, Method] = _methods_of(PolicyServiceBase())
 PREDICT, RESET, HEALTH_CHECK = METHODS["Predict"], METHODS["Reset"], METHODS["HealthCheck"]
 
 GET_STATUS = _methods_of(MonitorServiceBase())["GetStatus"]
+
+GET_OBSERVATION_SPEC = _methods_of(SpecServiceBase())["GetObservationSpec"]
 
 # ---------------------------------------------------------------- deadline
 

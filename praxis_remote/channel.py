@@ -123,6 +123,22 @@ class Channel:
             path, segments, deadline=deadline, metadata=always, once=metadata, find=find
         )
 
+    async def connection(self) -> ClientConnection | None:
+        """Returns the one on which the next call would go; None if it would connect."""
+        connection = self._usable()
+        if connection is not None and connection.has_news():
+            # As in _connect.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            connection = self._usable()
+        return connection
+
+    def _usable(self) -> ClientConnection | None:
+        task = self._connecting
+        if task is None or self._loop is not asyncio.get_running_loop() or not task.done():
+            return None
+        return task.result() if _succeeded(task) and task.result().usable else None
+
     async def _connect(self, deadline: Deadline | None) -> ClientConnection:
         if self._closed:
             self._raise_closed("the client was closed; make a new one")

@@ -22,6 +22,7 @@ from .errors import CallCancelledError
 from .framing import DEFAULT_MAX_MESSAGE_SIZE
 from .portal import Portal
 from .schema.generated_monitor import StatusResponse
+from .specs import ObservationSpec
 from .stub import BlockingPolicyServiceStub
 from .timing import CallTiming, OnTiming
 from .tls import ClientTLSLike
@@ -227,6 +228,25 @@ class PolicyClient:
     ) -> StatusResponse:
         return self._run(
             lambda: self._client.status(seconds=seconds, timeout=timeout, retries=retries)
+        )
+
+    @_documented_by(AsyncPolicyClient.observation_spec)
+    def observation_spec(  # noqa: D102 - documented by its original
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> ObservationSpec | None:
+        return self._run(lambda: self._client.observation_spec(timeout=timeout, retries=retries))
+
+    @_documented_by(AsyncPolicyClient.check)
+    def check(  # noqa: D102 - documented by its original
+        self,
+        observation: ObservationLike | Collection[ObservationLike],
+        policy_kwargs: Mapping[str, PolicyKwargValue] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> bool:
+        return self._run(
+            lambda: self._client.check(observation, policy_kwargs, timeout=timeout, retries=retries)
         )
 
     @_documented_by(AsyncPolicyClient.wait_ready)

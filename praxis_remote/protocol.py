@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from .batching import StackedObservations
+from .specs.spec import ObservationSpec
 from .types import Array
 
 
@@ -18,8 +19,8 @@ class PolicyHandler(Protocol):
 
     The server calls one method at a time, always from the same thread. The types are
     those that really come; a policy may declare wider ones, such as
-    ``Sequence[Mapping[str, Any]]``. It may have the methods of `WarmingHandler` and
-    `ReadinessHandler` as well.
+    ``Sequence[Mapping[str, Any]]``. It may have the methods of `WarmingHandler`,
+    `ReadinessHandler` and `SpecHandler` as well.
     """
 
     def predict_action(
@@ -134,5 +135,25 @@ class ReadinessHandler(PolicyHandler, Protocol):
         Asked on the policy's thread after `WarmingHandler.warmup`, when somebody asks for
         its health and it has nothing else to do, and again each second while somebody
         watches. One that raises is not ready.
+        """
+        ...
+
+
+@runtime_checkable
+class SpecHandler(PolicyHandler, Protocol):
+    """A policy that says what it expects of its callers. Optional.
+
+    Callers learn it with ``client.observation_spec()``, and a request that is something else
+    never reaches the policy: its caller gets INVALID_ARGUMENT with all that is wrong.
+    """
+
+    def observation_spec(self) -> ObservationSpec | None:
+        """Returns what each observation and ``policy_kwargs`` shall be; None for anything.
+
+        Asked once, on the policy's thread, after `WarmingHandler.warmup` and before all
+        calls.
+
+        Raises:
+            Exception: The server logs it and stops.
         """
         ...

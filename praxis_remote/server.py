@@ -43,7 +43,7 @@ __all__ = ["PolicyServer"]
 log = logging.getLogger("praxis_remote.server")
 
 _METHODS = ("predict_action", "reset", "model_info")
-_OPTIONAL_METHODS = ("warmup", "is_ready")
+_OPTIONAL_METHODS = ("warmup", "is_ready", "observation_spec")
 
 
 class PolicyServer:
@@ -54,7 +54,8 @@ class PolicyServer:
 
     The policy's methods are called one at a time, always from the same thread, first
     come first served. Health checks and new connections are answered meanwhile. A policy
-    with a method ``warmup`` runs it before all calls; see `WarmingHandler`.
+    with a method ``warmup`` runs it before all calls; see `WarmingHandler`. Requests are
+    checked against what one with a method ``observation_spec`` expects; see `SpecHandler`.
 
     Args:
         handler: The policy: an object with the methods of `PolicyHandler`.
@@ -221,9 +222,9 @@ class PolicyServer:
                 once; the server runs on a thread of its own.
 
         Raises:
-            RuntimeError: It was started or stopped before, or the policy's ``warmup``
-                failed (`HandlerError`), which stops it. Where that is not waited for, it
-                is logged.
+            RuntimeError: It was started or stopped before, or the policy's ``warmup`` or
+                ``observation_spec`` failed (`HandlerError`), which stops it. Where that is
+                not waited for, it is logged.
         """
         self._begin()
         self._blocking = block
@@ -247,7 +248,7 @@ class PolicyServer:
 
         Raises:
             RuntimeError: The server was started or stopped before, or the policy's
-                ``warmup`` failed (`HandlerError`).
+                ``warmup`` or ``observation_spec`` failed (`HandlerError`).
         """
         self._begin()
         await self._main(concurrent.futures.Future())
@@ -301,10 +302,10 @@ class PolicyServer:
                 self._loop = None
             self._close()
 
-    def _fail(self, error: HandlerError) -> None:
+    def _fail(self, error: HandlerError, method: str) -> None:
         """Stops, since the policy cannot be called."""
         if not self._blocking:
-            fields = self._event("policy_failed", method="warmup")
+            fields = self._event("policy_failed", method=method)
             log.error("stopping: %s", error.details(), exc_info=error.__cause__, extra=fields)
         self._failure = error
         self.request_stop()

@@ -4,7 +4,8 @@
 
 """The rpcs: a request message in, the policy on its thread, a response message out.
 
-What is asked about the server itself is answered by `health`, `monitor` and `reflection`.
+What is asked about the server itself is answered by `health`, `monitor`, `reflection` and
+`specs`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import betterproto
 
 from . import codec, wire
 from .batching import Batching, Ticket
-from .calls import GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
+from .calls import GET_OBSERVATION_SPEC, GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
 from .errors import HandlerError, UnimplementedError
 from .framing import Segments
 from .health import CHECK, LIST, WATCH, Health
@@ -36,6 +37,8 @@ from .scheduler import Scheduler
 from .schema import Empty, HealthResponse, ResetRequest, ResetResponse
 from .schema.generated_health import HealthCheckRequest, HealthListRequest
 from .schema.generated_monitor import StatusRequest
+from .schema.generated_specs import SpecRequest
+from .specs.publishing import Specs
 from .stage import Progress, Stage
 from .status import ServerStatus
 from .tracing import may_trace
@@ -104,6 +107,7 @@ class PolicyService:
         self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
+        self._specs = Specs(handler, scheduler, self._decode_slowly)
         health, reflection = Health(self.readiness), Reflection()
         streams: dict[str, Callable[[Any], Awaitable[Segments]]] = {
             WATCH: health.watch,
@@ -116,6 +120,7 @@ class PolicyService:
             HEALTH_CHECK.path: self._health_check,
             CHECK: self._reading(HealthCheckRequest, health.check),
             LIST: self._reading(HealthListRequest, health.list),
+            GET_OBSERVATION_SPEC.path: self._reading(SpecRequest, self._specs.get_observation_spec),
             **streams,
         }
         if status is not None:
@@ -169,6 +174,8 @@ class PolicyService:
             await self._inflate(call) if call.compressed else call.message()
         )
         call.mark()
+        if self._specs.checks:
+            await self._specs.check(request, call.deadline)
         visit = Visit(call, "predict_action", range(len(request.observations)))
         asked = Asked(visit, request, kind)
         return await self._scheduler.run(
@@ -258,18 +265,22 @@ class PolicyService:
         self._scheduler.close()
         self._decoder.close()
 
-    async def warm_up(self, fail: Callable[[HandlerError], None]) -> None:
+    async def warm_up(self, fail: Callable[[HandlerError, str], None]) -> None:
         """Has the policy warm up, and asks it what a busy server shall have at hand.
 
         Args:
-            fail: Called on the policy's thread if that fails; it has the server stop.
+            fail: Called on the policy's thread if that fails, with the method that did; it
+                has the server stop.
         """
 
         def work() -> None:
+            method = "warmup"
             try:
                 self.readiness.warm_up()
+                method = "observation_spec"
+                self._specs.ask()
             except HandlerError as error:
-                fail(error)
+                fail(error, method)
                 # No call shall run on it: those that wait end with the server.
                 self._closed.wait()
             else:

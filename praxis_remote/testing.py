@@ -19,9 +19,10 @@ import numpy as np
 from .client import PolicyClient
 from .protocol import PolicyHandler
 from .server import PolicyServer
+from .specs import ObservationSpec
 from .types import Array, Observation, PolicyKwargValue
 
-__all__ = ["GatedHandler", "Prediction", "RecordingHandler", "connected"]
+__all__ = ["GatedHandler", "Prediction", "RecordingHandler", "SpecifiedHandler", "connected"]
 
 
 class Prediction(NamedTuple):
@@ -76,6 +77,25 @@ class RecordingHandler:
 
 def _zeros(prediction: Prediction) -> Array:
     return np.zeros((len(prediction.observations), 1), np.float32)
+
+
+class SpecifiedHandler(RecordingHandler):
+    """A policy that says what it expects, so that its callers are told what they do wrong.
+
+    Args:
+        spec: What it expects; None for anything.
+        answer: As of `RecordingHandler`.
+    """
+
+    def __init__(
+        self, spec: ObservationSpec | None, answer: Callable[[Prediction], Any] | None = None
+    ) -> None:
+        super().__init__(answer)
+        self._spec = spec
+
+    def observation_spec(self) -> ObservationSpec | None:
+        """Returns it."""
+        return self._spec
 
 
 class GatedHandler(RecordingHandler):

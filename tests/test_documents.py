@@ -45,6 +45,7 @@ from praxis_remote.logs import EVENTS, Fields, JsonFormatter
 
 TUTORIAL = "docs/tutorial.md"
 SECURE = "docs/how-to/secure.md"
+SPECS = "docs/how-to/specs.md"
 WATCH = "docs/how-to/watch.md"
 ERRORS = "docs/reference/errors.md"
 
@@ -94,7 +95,7 @@ HEALTH_UNIX = next(
 ADDRESSED = [
     line
     for line in OURS
-    if re.search(r" (bench|health|predict|reset) (localhost|gpu-box):50051", line.text)
+    if re.search(r" (bench|health|predict|reset|spec) (localhost|gpu-box):50051", line.text)
     and not re.search(" --(tls|token)", line.text)
     and not line.block.not_run
 ]
@@ -247,6 +248,13 @@ def test_the_snippets_print_what_they_say(reader: Reader) -> None:
     folder, port = reader(README)
     code = next(block.code for block in SNIPPETS if "stub.health_check" in block.code)
     assert run([sys.executable, "-c", here(code, port)], folder) == "MyPolicy with gain 0.5\n"
+
+
+def test_a_wrong_request_is_answered_as_the_page_on_specs_says(reader: Reader) -> None:
+    folder, _ = reader(SPECS)
+    code = next(b.code for b in SNIPPETS if b.page == SPECS and "wrong = {" in b.code)
+    (said,) = (b.code for b in BLOCKS if b.page == SPECS and b.language == "text")
+    assert run([sys.executable, "-c", code], folder) == said
 
 
 # ---------------------------------------------------------------- the shell

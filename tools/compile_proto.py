@@ -39,6 +39,7 @@ GENERATED = ROOT / "praxis_remote" / "schema"
 
 POLICY = "praxis_remote/policy_service.proto"
 MONITOR = "praxis_remote/monitor_service.proto"
+SPECS = "praxis_remote/spec_service.proto"
 HEALTH = "grpc/health/v1/health.proto"
 REFLECTION = "grpc/reflection/v1/reflection.proto"
 # Its messages are those of the newer one.
@@ -118,6 +119,7 @@ def name_null_value(text: str) -> str:
 CLASSES: dict[str, tuple[str, Sequence[Callable[[str], str]]]] = {
     "generated.py": (POLICY, (name_null_value, type_enum_members, require_request)),
     "generated_monitor.py": (MONITOR, (type_enum_members, require_request)),
+    "generated_specs.py": (SPECS, (type_enum_members, require_request)),
     "generated_health.py": (HEALTH, (type_enum_members, require_request)),
     "generated_reflection.py": (REFLECTION, ()),
 }
@@ -176,7 +178,7 @@ def describe() -> list[FileDescriptorProto]:
     """Returns the descriptors of the schemas, and of all that they import."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "descriptors"
-        protos = (POLICY, MONITOR, HEALTH, REFLECTION, REFLECTION_ALPHA)
+        protos = (POLICY, MONITOR, SPECS, HEALTH, REFLECTION, REFLECTION_ALPHA)
         run_protoc(f"--descriptor_set_out={output}", "--include_imports", *protos)
         return list(FileDescriptorSet.FromString(output.read_bytes()).file)
 

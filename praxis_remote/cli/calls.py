@@ -34,7 +34,7 @@ from .options import (
 from .output import say
 from .signals import killed_by_signals
 
-__all__ = ["add_health", "add_predict", "add_reset"]
+__all__ = ["add_health", "add_predict", "add_reset", "open_client"]
 
 _DESCRIPTION = """\
 Call a policy by hand and print its action. The latency goes to stderr.
@@ -96,7 +96,7 @@ def add_predict(commands: Any) -> None:
 
 
 def _health(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with open_client(arguments) as client:
         if arguments.wait is not None:
             ready, info = True, client.wait_ready(arguments.wait)
         else:
@@ -109,7 +109,7 @@ def _health(arguments: argparse.Namespace) -> int:
 
 
 def _reset(arguments: argparse.Namespace) -> int:
-    with _client(arguments) as client:
+    with open_client(arguments) as client:
         if not client.reset(episode_ids=arguments.episode):
             raise CommandError(f"{client.address} says that nothing was reset")
     say(f"reset {', '.join(arguments.episode or ['all episodes'])}")
@@ -121,7 +121,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     observations = (
         [read_npz(arguments.npz)] if arguments.npz is not None else read_json(arguments.json)
     )
-    with _client(arguments, arguments.max_message_size) as client:
+    with open_client(arguments, arguments.max_message_size) as client:
         begun = time.perf_counter()
         action = client.predict_action(
             observations, policy_kwargs=policy_kwargs, episode_ids=arguments.episode
@@ -135,9 +135,10 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _client(
+def open_client(
     arguments: argparse.Namespace, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
 ) -> Iterator[PolicyClient]:
+    """Yields a client for the server that the command line names."""
     options = {
         "timeout": arguments.timeout,
         "max_message_size": max_message_size,

@@ -18,6 +18,7 @@ from .options import EXIT_CODES, Parser
 from .output import complain
 from .proto import add_proto
 from .serve import add_serve
+from .spec import add_spec
 from .top import add_top
 
 __all__ = ["main"]
@@ -33,6 +34,7 @@ _EPILOG = f"""\
 examples:
   praxis-remote serve my_pkg.my_mod:MyPolicy --kwarg path=/models/x.pt
   praxis-remote health gpu-box:50051 --wait 60
+  praxis-remote spec gpu-box
   praxis-remote predict gpu-box --json '{{"observation.state": [0.1, 0.2]}}'
   praxis-remote reset gpu-box --episode ep-7
   praxis-remote bench gpu-box --payload vla --concurrency 4
@@ -42,7 +44,16 @@ examples:
 {EXIT_CODES}"""
 
 # In the order in which the help lists them.
-_COMMANDS = (add_serve, add_health, add_reset, add_predict, add_bench, add_top, add_proto)
+_COMMANDS = (
+    add_serve,
+    add_health,
+    add_spec,
+    add_reset,
+    add_predict,
+    add_bench,
+    add_top,
+    add_proto,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -274,6 +274,68 @@ FILES = (
         ),
     ),
     File(
+        name='praxis_remote/spec_service.proto',
+        dependencies=(),
+        services=(
+            'praxis_remote.SpecService',),
+        messages=(
+            'praxis_remote.SpecRequest',
+            'praxis_remote.KeySpec',
+            'praxis_remote.SpecResponse',),
+        symbols=(
+            'praxis_remote.SpecRequest',
+            'praxis_remote.KeySpec',
+            'praxis_remote.KeySpec.key',
+            'praxis_remote.KeySpec.required',
+            'praxis_remote.KeySpec.kinds',
+            'praxis_remote.KeySpec.dtypes',
+            'praxis_remote.KeySpec.shape',
+            'praxis_remote.KeySpec.names',
+            'praxis_remote.KeySpec.any_leading',
+            'praxis_remote.SpecResponse',
+            'praxis_remote.SpecResponse.published',
+            'praxis_remote.SpecResponse.observation',
+            'praxis_remote.SpecResponse.observation_closed',
+            'praxis_remote.SpecResponse.policy_kwargs',
+            'praxis_remote.SpecResponse.policy_kwargs_closed',
+            'praxis_remote.SpecKind',
+            'praxis_remote.SPEC_KIND_UNSPECIFIED',
+            'praxis_remote.SPEC_KIND_TENSOR',
+            'praxis_remote.SPEC_KIND_TEXT',
+            'praxis_remote.SPEC_KIND_FLAG',
+            'praxis_remote.SPEC_KIND_NUMBER',
+            'praxis_remote.SPEC_KIND_WHOLE',
+            'praxis_remote.SPEC_KIND_NULL',
+            'praxis_remote.SPEC_KIND_LIST',
+            'praxis_remote.SPEC_KIND_MAPPING',
+            'praxis_remote.SpecService',
+            'praxis_remote.SpecService.GetObservationSpec',),
+        data=(
+            b'\n praxis_remote/spec_service.proto\x12\rprax'
+            b'is_remote"\r\n\x0bSpecRequest"\xcb\x01\n\x07KeySpec\x12\x10\n\x03'
+            b'key\x18\x01 \x01(\tR\x03key\x12\x1a\n\x08required\x18\x02 \x01(\x08R\x08requir'
+            b'ed\x12-\n\x05kinds\x18\x03 \x03(\x0e2\x17.praxis_remote.SpecKi'
+            b'ndR\x05kinds\x12\x16\n\x06dtypes\x18\x04 \x03(\tR\x06dtypes\x12\x14\n\x05sha'
+            b'pe\x18\x05 \x03(\x03R\x05shape\x12\x14\n\x05names\x18\x06 \x03(\tR\x05names\x12\x1f\n'
+            b'\x0bany_leading\x18\x07 \x01(\x08R\nanyLeading"\x84\x02\n\x0cSpecR'
+            b'esponse\x12\x1c\n\tpublished\x18\x01 \x01(\x08R\tpublished\x128\n'
+            b'\x0bobservation\x18\x02 \x03(\x0b2\x16.praxis_remote.KeySp'
+            b'ecR\x0bobservation\x12-\n\x12observation_closed\x18\x03 '
+            b'\x01(\x08R\x11observationClosed\x12;\n\rpolicy_kwargs\x18'
+            b'\x04 \x03(\x0b2\x16.praxis_remote.KeySpecR\x0cpolicyKwa'
+            b'rgs\x120\n\x14policy_kwargs_closed\x18\x05 \x01(\x08R\x12polic'
+            b'yKwargsClosed*\xcd\x01\n\x08SpecKind\x12\x19\n\x15SPEC_KIND_'
+            b'UNSPECIFIED\x10\x00\x12\x14\n\x10SPEC_KIND_TENSOR\x10\x01\x12\x12\n\x0eS'
+            b'PEC_KIND_TEXT\x10\x02\x12\x12\n\x0eSPEC_KIND_FLAG\x10\x03\x12\x14\n\x10S'
+            b'PEC_KIND_NUMBER\x10\x04\x12\x13\n\x0fSPEC_KIND_WHOLE\x10\x05\x12\x12'
+            b'\n\x0eSPEC_KIND_NULL\x10\x06\x12\x12\n\x0eSPEC_KIND_LIST\x10\x07\x12\x15'
+            b'\n\x11SPEC_KIND_MAPPING\x10\x082\\\n\x0bSpecService\x12M\n\x12'
+            b'GetObservationSpec\x12\x1a.praxis_remote.SpecR'
+            b'equest\x1a\x1b.praxis_remote.SpecResponseb\x06pro'
+            b'to3'
+        ),
+    ),
+    File(
         name='grpc/health/v1/health.proto',
         dependencies=(),
         services=(

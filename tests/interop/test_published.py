@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from praxis_remote import PolicyClient
+
 from .endpoints import ROOT
 from .peers.known_calls import (
     ACTIONS,
@@ -192,3 +194,12 @@ def test_a_health_check_tells_the_policys_name(
     port = sides[pairing.server].port(policy)
     answer = sides[pairing.client].peer.ask("health_check", port=port)
     assert answer == {"returned": describe((True, info))}
+
+
+def test_the_published_server_publishes_no_spec_and_takes_what_it_took(sides: Sides) -> None:
+    sides[THEIRS].will("ordinary")
+    with PolicyClient("127.0.0.1", sides[THEIRS].port(), timeout=30) as client:
+        assert client.observation_spec() is None
+        assert client.check({"observation.state": np.zeros(7)}) is False
+        client.predict_action([{"observation.state": np.zeros(7)}])
+    sides[THEIRS].seen()

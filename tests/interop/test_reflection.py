@@ -26,7 +26,8 @@ from praxis_remote import PolicyServer, __version__
 from praxis_remote.reflection import REFLECTION, Reflection
 from praxis_remote.schema.generated_descriptors import FILES, File
 from praxis_remote.schema.generated_reflection import ServerReflectionRequest
-from praxis_remote.testing import Prediction, RecordingHandler
+from praxis_remote.specs import ObservationSpec, TensorSpec
+from praxis_remote.testing import Prediction, SpecifiedHandler
 
 from .google import channel_to
 from .test_grpcio_client import STATE
@@ -34,10 +35,14 @@ from .test_grpcio_client import STATE
 WAIT = 30.0
 POLICY = "praxis_remote.PolicyService"
 MONITOR = "praxis_remote.MonitorService"
+SPECS = "praxis_remote.SpecService"
 HEALTH, REFLECTION_V1, REFLECTION_ALPHA = (
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
     "grpc/reflection/v1alpha/reflection.proto",
+)
+SPEC = ObservationSpec(
+    {"observation.state": TensorSpec("float32", (..., "joints"))}, extra_keys=False
 )
 
 
@@ -50,7 +55,7 @@ def channel(request: pytest.FixtureRequest, socket_folder: Path) -> Iterator[grp
     path = f"unix:{socket_folder}/policy.sock"
     options: dict[str, Any] = {"port": 0} if request.param == "tcp" else {"host": path}
     with (
-        PolicyServer(RecordingHandler(doubled), **options) as server,
+        PolicyServer(SpecifiedHandler(SPEC, doubled), **options) as server,
         channel_to(server.address) as channel,
     ):
         yield channel
@@ -99,6 +104,7 @@ def test_the_official_client_lists_the_services(channel: grpc.Channel) -> None:
     assert set(database.get_services()) == {
         MONITOR,
         POLICY,
+        SPECS,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -140,6 +146,27 @@ def test_a_client_that_knows_nothing_asks_for_the_status_by_reflection(
     assert stage.values_by_number[status.stage].name == "SERVER_STAGE_SERVING"
     assert status.version == __version__
     assert 0 < status.covered_seconds <= status.uptime
+
+
+def test_a_client_that_knows_nothing_asks_for_the_spec_by_reflection(
+    channel: grpc.Channel,
+) -> None:
+    pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    method = pool.FindServiceByName(SPECS).methods_by_name["GetObservationSpec"]
+    response_class = GetMessageClass(method.output_type)
+    get_spec: Any = channel.unary_unary(
+        f"/{SPECS}/GetObservationSpec",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=response_class.FromString,
+    )
+    spec = get_spec(GetMessageClass(method.input_type)(), timeout=WAIT)
+    assert (spec.published, spec.observation_closed) == (True, True)
+    (state,) = spec.observation
+    assert (state.key, state.required, state.any_leading) == ("observation.state", True, True)
+    assert (state.dtypes, state.shape, state.names) == (["float32"], [-1], ["joints"])
+    kinds: Any = method.output_type.fields_by_name["observation"].message_type
+    kind = kinds.fields_by_name["kinds"].enum_type.values_by_number[state.kinds[0]]
+    assert kind.name == "SPEC_KIND_TENSOR"
 
 
 def test_the_official_client_finds_files_symbols_and_no_extensions(channel: grpc.Channel) -> None:

@@ -24,6 +24,7 @@ from praxis_remote import (
     current_request,
 )
 from praxis_remote.errors import StatusCode
+from praxis_remote.protocol import SpecHandler
 from praxis_remote.schema import (
     DType,
     Empty,
@@ -35,8 +36,16 @@ from praxis_remote.schema import (
 )
 from praxis_remote.schema.generated_monitor import StatusResponse
 from praxis_remote.serialization import decode_numpy_array, decode_request, encode_request
+from praxis_remote.specs import (
+    FlagSpec,
+    KwargSpec,
+    NumberSpec,
+    ObservationSpec,
+    TensorSpec,
+    TextSpec,
+)
 from praxis_remote.stub import BlockingPolicyServiceStub
-from praxis_remote.testing import RecordingHandler
+from praxis_remote.testing import RecordingHandler, SpecifiedHandler
 
 
 def blocking(client: PolicyClient, image: npt.NDArray[np.uint8]) -> None:
@@ -52,6 +61,9 @@ def blocking(client: PolicyClient, image: npt.NDArray[np.uint8]) -> None:
     assert_type(client.reset(episode_ids=["a"]), bool)
     assert_type(client.wait_ready(5), str)
     assert_type(client.status(seconds=60), StatusResponse)
+    assert_type(client.observation_spec(), ObservationSpec | None)
+    assert_type(client.check({"image": image, "task": "go"}, {"k": 1}), bool)
+    assert_type(client.check([{"image": image}], timeout=1.0), bool)
     assert_type(client.session_id, str)
     assert_type(client.stub, BlockingPolicyServiceStub)
     assert_type(client.stub.predict(PredictRequest()), PredictResponse)
@@ -64,6 +76,8 @@ async def awaiting(client: AsyncPolicyClient, observation: Observation) -> None:
     assert_type(await client.predict_action([observation]), npt.NDArray[Any])
     assert_type(await client.health_check(), tuple[bool, str])
     assert_type(await client.status(), StatusResponse)
+    assert_type(await client.observation_spec(), ObservationSpec | None)
+    assert_type(await client.check(observation, policy_kwargs=None), bool)
     assert_type(client.stub, PolicyServiceStub)
     assert_type(await client.stub.predict(PredictRequest()), PredictResponse)
     async with client as entered:
@@ -110,6 +124,33 @@ class Wide:
 
     def model_info(self) -> str:
         return ""
+
+
+class Specified(Narrow):
+    """A policy that says what it expects."""
+
+    def observation_spec(self) -> ObservationSpec:
+        return ObservationSpec(
+            {
+                "state": TensorSpec("float32", (7,)),
+                "image": TensorSpec([np.uint8, np.dtype("float32")], (..., "H", None, 3)),
+                "task": TextSpec(required=False),
+                "grip": FlagSpec(),
+                "n": NumberSpec(whole=True),
+            },
+            extra_keys=False,
+            policy_kwargs={"t": KwargSpec(["number", "null"]), "mode": KwargSpec("text")},
+        )
+
+
+def what_a_policy_expects() -> None:
+    handler: SpecHandler = Specified()
+    PolicyServer(handler)
+    spec = ObservationSpec.of({"state": [0.5], "task": "go"})
+    PolicyServer(SpecifiedHandler(spec))
+    assert_type(spec.as_dict(), dict[str, Any])
+    TensorSpec("float32", 7)  # type: ignore[arg-type]
+    KwargSpec("integer")  # type: ignore[arg-type]
 
 
 def any_policy_may_be_served() -> None:
