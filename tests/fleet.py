@@ -84,7 +84,8 @@ class Envoy:
         self.wait_until(lambda: ":" in self._admin_file.read_text())
         self.wait_until(lambda: bool(self.ask("/listeners?format=json")))
         listeners = self.ask("/listeners?format=json")["listener_statuses"]
-        (self.port,) = _ports(each["local_address"] for each in listeners)
+        own = (each["local_address"] for each in listeners if each["name"] == "policy")
+        (self.port,) = _ports(own)
 
     @property
     def admin(self) -> str:
@@ -113,7 +114,7 @@ class Envoy:
         self._list()
 
     def refuses(self, text: str) -> bool:
-        """Moves this to where the list of servers is, and tells whether Envoy keeps the last one."""
+        """Moves this to where the list is, and tells whether Envoy keeps the last."""
         seen = self._refused()
         self._move_there(text)
         self.wait_until(lambda: self._refused() > seen)
@@ -272,7 +273,8 @@ class Fleet:
         self, servers: Servers, folder: Path, interval: str = "0.1s", **options: Any
     ) -> None:
         self.clients: list[PolicyClient] = []
-        self.envoy = Envoy(folder, servers.ports, interval, **options)
+        ports = {number: servers.ports[number] for number in SERVERS}
+        self.envoy = Envoy(folder, ports, interval, **options)
         try:
             self.envoy.wait_until(lambda: all(map(self.envoy.takes, SERVERS)))
         except BaseException:

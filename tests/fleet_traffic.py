@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from command import TIMEOUT
 from fleet import Envoy
@@ -68,7 +69,7 @@ class Traffic:
 
     async def _keep_calling(self, session: Session) -> None:
         # What Envoy does not send again is lost.
-        options = {"timeout": TIMEOUT, "retries": 0, "session_id": session.name}
+        options: dict[str, Any] = {"timeout": TIMEOUT, "retries": 0, "session_id": session.name}
         async with AsyncPolicyClient("127.0.0.1", self._envoy.port, **options) as client:
             for number in itertools.count():
                 if self._ended.is_set():

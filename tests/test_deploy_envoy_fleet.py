@@ -70,9 +70,7 @@ def test_a_file_with_a_mistake_leaves_the_servers_as_they_are(fleet: Fleet) -> N
 def test_a_server_has_its_points_however_many_others_there_are(fleet: Fleet) -> None:
     assert fleet.envoy.gauge("policy.ring_hash_lb.size") == 3 * POINTS + 1
     fleet.envoy.remove(3)
-    fleet.envoy.wait_until(
-        lambda: fleet.envoy.gauge("policy.ring_hash_lb.size") == 2 * POINTS + 1
-    )
+    fleet.envoy.wait_until(lambda: fleet.envoy.gauge("policy.ring_hash_lb.size") == 2 * POINTS + 1)
     assert fleet.envoy.gauge("policy.ring_hash_lb.max_hashes_per_host") == POINTS
     assert fleet.envoy.gauge("policy.ring_hash_lb.min_hashes_per_host") == 1
 
@@ -138,9 +136,10 @@ def test_no_call_is_lost_but_those_of_the_server_that_is_killed_while_others_com
 ) -> None:
     servers = Servers(tmp_path)
     try:
+        unlisted = servers.add(4)
         with Fleet(servers, tmp_path) as fleet, Traffic(fleet.envoy, CLIENTS) as traffic:
             three = traffic.homes()
-            fleet.envoy.add(4, servers.add(4))
+            fleet.envoy.add(4, unlisted)
             four = traffic.homes()
             assert all(four[name] in (home, 4) for name, home in three.items())
             assert 0 < list(four.values()).count(4) <= 2 * len(CLIENTS) / 4

@@ -75,17 +75,19 @@ def test_tls_and_tokens_hold_from_the_client_to_the_server_and_no_other_server_i
 ) -> None:
     ports = {number: server.port for number, server in servers.items()}
     ports[3] = unused_port(LOOPBACK)
-    envoy = Envoy(secrets, ports, "0.1s", CONFIG_WITH_TLS)
+    # Of whose points one in five is Envoy's own.
+    envoy = Envoy(secrets, ports, "0.1s", CONFIG_WITH_TLS, points=4)
     address = ("127.0.0.1", envoy.port)
     try:
         envoy.wait_until(lambda: envoy.takes(1))
         envoy.wait_until(lambda: envoy.count("policy.ssl.fail_verify_san") > 0)
         tls = authority.client()
-        for number in range(8):  # of which some would be the second server's
+        for number in range(16):  # of which some would be the second server's
             with PolicyClient(
                 *address, timeout=TIMEOUT, tls=tls, token="one-of-ours", session_id=str(number)
             ) as client:
                 assert client.predict_action(STATE) == [1]
+        assert envoy.count("again.downstream_rq_total") > 0
         with (
             PolicyClient(*address, timeout=TIMEOUT, tls=tls, token="another") as stranger,
             pytest.raises(RemoteError) as raised,
