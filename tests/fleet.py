@@ -170,6 +170,15 @@ class Envoy:
         stats = self.ask("/stats?format=json&usedonly")["stats"]
         return sum(each["value"] for each in stats if each.get("name", "").endswith(name))
 
+    def lines(self, least: int) -> list[str]:
+        """Returns the lines of the access log, once there are so many."""
+
+        def written() -> list[str]:
+            return self.access_log.read_text(encoding="utf-8").splitlines()
+
+        self.wait_until(lambda: len(written()) >= least)
+        return written()
+
     def gauge(self, name: str) -> int:
         """Returns the only number whose name ends like this."""
         stats = self.ask("/stats?format=json")["stats"]

@@ -188,6 +188,9 @@ def test_no_client_notices_that_no_connection_could_be_made(
         moved = {client for client in homes if now[client] != homes[client]}
         assert moved == {client for client, number in homes.items() if number == 1}
         assert fleet.envoy.count("upstream_rq_retry_success") > 0
+        # None of them knocked at the same door twice.
+        lines = [json.loads(line) for line in fleet.envoy.lines(2 * len(homes))]
+        assert {line["tries"] for line in lines} == {1, 2}
 
 
 @pytest.mark.usefixtures("mended")

@@ -91,12 +91,9 @@ def test_a_session_that_meets_envoy_itself_has_one_server_as_well(small_ring: Fl
     assert {homes[client] for client in again} <= set(SERVERS)
     assert {client: asked(client) for client in homes} == homes
 
-    def lines() -> list[Any]:
-        return list(map(json.loads, envoy.access_log.read_text(encoding="utf-8").splitlines()))
-
-    envoy.wait_until(lambda: len(lines()) == 2 * len(homes))
-    assert set(Counter(line["session"] for line in lines()).values()) == {2}
-    assert all(line["server"].startswith("127.0.0.1:") for line in lines())
+    lines = [json.loads(line) for line in envoy.lines(2 * len(homes))]
+    assert set(Counter(line["session"] for line in lines).values()) == {2}
+    assert all(line["server"].startswith("127.0.0.1:") for line in lines)
 
 
 class From(Channel):
