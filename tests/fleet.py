@@ -2,7 +2,7 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""Three servers, and before them the real Envoy with the configuration that we publish."""
+"""Servers, and before them the real Envoy with the configuration that we publish."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import yaml
 from command import ROOT, TIMEOUT
+from fleet_policy import called
 from processes import Process
 from typing_extensions import Self
 
@@ -30,6 +31,9 @@ from praxis_remote import PolicyClient
 
 CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
 CONFIG_WITH_TLS = CONFIG.with_name("envoy-tls.yaml")
+LISTED = CONFIG.with_name("servers.yaml")
+POINTS = 256
+"""What each server has on the ring, where Envoy itself has one."""
 SERVERS = (1, 2, 3)
 
 # Envoy tells nobody when something has changed; it has to be asked.
@@ -48,10 +52,11 @@ class Envoy:
 
     Args:
         folder: For its configuration and logs.
-        ports: Those of the servers, on this machine, by their numbers.
+        ports: Those of the servers, on this machine, by their numbers; all are listed.
         interval: From one health check to the next.
         published: Its configuration, as we publish it.
         options: Of the command line, in addition.
+        points: Of each server on the ring; with fewer more sessions meet the one of Envoy itself.
     """
 
     def __init__(
@@ -61,12 +66,15 @@ class Envoy:
         interval: str,
         published: Path = CONFIG,
         options: Sequence[str] = (),
+        points: int = POINTS,
     ) -> None:
         self.access_log = folder / "access.log"
         self._errors, self._admin_file = folder / "envoy.log", folder / "admin"
+        self._ports, self._points, self._listed = dict(ports), points, folder / LISTED.name
+        self._move_there(self._servers())
         config = folder / "envoy.yaml"
-        text = with_secrets_in(folder, published)
-        config.write_text(yaml.safe_dump(_on_this_machine(text, ports, interval)), encoding="utf-8")
+        text = within(folder, published)
+        config.write_text(yaml.safe_dump(_on_this_machine(text, interval)), encoding="utf-8")
         words = ["-c", str(config), "--admin-address-path", str(self._admin_file)]
         words += ["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"]
         words += options
@@ -75,8 +83,9 @@ class Envoy:
         self.wait_until(self._admin_file.exists)
         self.wait_until(lambda: ":" in self._admin_file.read_text())
         self.wait_until(lambda: bool(self.ask("/listeners?format=json")))
-        (listener,) = self.ask("/listeners?format=json")["listener_statuses"]
-        self.port: int = listener["local_address"]["socket_address"]["port_value"]
+        listeners = self.ask("/listeners?format=json")["listener_statuses"]
+        own = (each["local_address"] for each in listeners if each["name"] == "policy")
+        (self.port,) = _ports(own)
 
     @property
     def admin(self) -> str:
@@ -91,15 +100,90 @@ class Envoy:
 
     def takes(self, number: int) -> bool:
         """Tells whether calls are sent to a server."""
+        return self._hosts().get(self._ports[number]) == {"eds_health_status"}
+
+    def add(self, number: int, port: int) -> None:
+        """Lists a server, and returns when Envoy sends calls there."""
+        self._ports[number] = port
+        self._list()
+        self.wait_until(lambda: self.takes(number))
+
+    def remove(self, number: int) -> None:
+        """Takes a server off the list, and returns when Envoy sends it no more calls."""
+        del self._ports[number]
+        self._list()
+
+    def refuses(self, text: str) -> bool:
+        """Moves this to where the list is, and tells whether Envoy keeps the last."""
+        seen = self._refused()
+        self._move_there(text)
+        self.wait_until(lambda: self._refused() > seen)
+        return set(self._hosts()) == set(self._ports.values())
+
+    def listed(self) -> str:
+        """Returns the list of servers."""
+        return self._listed.read_text(encoding="utf-8")
+
+    def _refused(self) -> int:
+        return self.count("policy.update_rejected") + self.count("policy.update_failure")
+
+    def _list(self) -> None:
+        self._move_there(self._servers())
+        self.wait_until(lambda: set(self._hosts()) == set(self._ports.values()))
+
+    def _servers(self) -> str:
+        """Returns our list of servers, with these in place of its own."""
+        listed = yaml.safe_load(LISTED.read_text(encoding="utf-8"))
+        ((endpoints,),) = (each["endpoints"] for each in listed["resources"])
+        itself = endpoints["lb_endpoints"][-1]
+        servers = [self._server(number) for number in self._ports]
+        endpoints["lb_endpoints"] = [*servers, itself]
+        return str(yaml.safe_dump(listed))
+
+    def _server(self, number: int) -> Any:
+        there = {"address": "127.0.0.1", "port_value": self._ports[number]}
+        # Points that are the same in every run, whatever the port.
+        place = {"envoy.lb": {"hash_key": f"server-{number}"}}
+        return {
+            "endpoint": {"address": {"socket_address": there}},
+            "load_balancing_weight": self._points,
+            "metadata": {"filter_metadata": place},
+        }
+
+    def _move_there(self, text: str) -> None:
+        new = self._listed.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(self._listed)
+
+    def _hosts(self) -> dict[int, set[str]]:
+        """Returns what Envoy thinks of the servers that it knows, by their ports."""
         statuses = self.ask("/clusters?format=json").get("cluster_statuses", [])
-        hosts = {each["name"]: each.get("host_statuses", []) for each in statuses}
-        flags = [set(host["health_status"]) for host in hosts.get(f"server-{number}", [])]
-        return flags == [{"eds_health_status"}]
+        (policy,) = (each for each in statuses if each["name"] == "policy")
+        return {
+            port: set(host["health_status"])
+            for host in policy.get("host_statuses", [])
+            for port in _ports([host["address"]])
+        }
 
     def count(self, name: str) -> int:
         """Returns the sum of all counters whose name ends like this."""
         stats = self.ask("/stats?format=json&usedonly")["stats"]
         return sum(each["value"] for each in stats if each.get("name", "").endswith(name))
+
+    def lines(self, least: int) -> list[str]:
+        """Returns the lines of the access log, once there are so many."""
+
+        def written() -> list[str]:
+            return self.access_log.read_text(encoding="utf-8").splitlines()
+
+        self.wait_until(lambda: len(written()) >= least)
+        return written()
+
+    def gauge(self, name: str) -> int:
+        """Returns the only number whose name ends like this."""
+        stats = self.ask("/stats?format=json")["stats"]
+        (value,) = (each["value"] for each in stats if each.get("name", "").endswith(name))
+        return int(value)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         for _ in range(int(TIMEOUT / _LOOK)):
@@ -114,32 +198,32 @@ class Envoy:
         self._process.wait(TIMEOUT)
 
 
-def with_secrets_in(folder: Path, published: Path) -> str:
-    """Returns a configuration that has its certificates in a folder."""
-    return published.read_text(encoding="utf-8").replace("/secrets/", f"{folder}/")
+def within(folder: Path, published: Path) -> str:
+    """Returns a configuration that has its certificates and its list of servers in a folder."""
+    text = published.read_text(encoding="utf-8").replace("/secrets/", f"{folder}/")
+    return text.replace("/etc/envoy", str(folder))
 
 
-def _on_this_machine(text: str, ports: dict[int, int], interval: str) -> Any:
+def _ports(addresses: Iterable[Any]) -> list[int]:
+    """Returns those of addresses that have one; that of Envoy itself has none."""
+    sockets = [each["socket_address"] for each in addresses if "socket_address" in each]
+    return [each["port_value"] for each in sockets]
+
+
+def _on_this_machine(text: str, interval: str) -> Any:
     config = yaml.safe_load(text)
     config["admin"]["address"]["socket_address"]["port_value"] = 0
     resources = config["static_resources"]
-    (listener,) = resources["listeners"]
+    listener, _ = resources["listeners"]
     listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
-    clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
-    for number, port in ports.items():
-        cluster = clusters[f"server-{number}"]
-        ((place,),) = (each["lb_endpoints"] for each in cluster["load_assignment"]["endpoints"])
-        place["endpoint"]["address"]["socket_address"] = {
-            "address": "127.0.0.1",
-            "port_value": port,
-        }
-        (check,) = cluster["health_checks"]
-        check |= {"interval": interval, "no_traffic_interval": interval}
+    (cluster,) = resources["clusters"]
+    (check,) = cluster["health_checks"]
+    check |= {"interval": interval, "no_traffic_interval": interval}
     return config
 
 
 class Servers:
-    """Servers 1 to 3, in processes of their own.
+    """Servers 1 to 3, and more as they are added, in processes of their own.
 
     Args:
         folder: Where a file ``unready-1`` has server 1 say that it is not ready.
@@ -159,6 +243,12 @@ class Servers:
     def __getitem__(self, number: int) -> Process:
         return self._processes[number]
 
+    def add(self, number: int) -> int:
+        """Serves with one server more, and returns its port."""
+        self._processes[number] = self._serve(number, 0)
+        self.ports[number] = _port(self._processes[number])
+        return self.ports[number]
+
     def set_ready(self, number: int, ready: bool) -> None:
         flag = self._folder / f"unready-{number}"
         flag.unlink(missing_ok=True) if ready else flag.touch()
@@ -173,6 +263,10 @@ class Servers:
         for server in self._processes.values():
             _end(server)
 
+    def ran(self, number: int) -> list[str]:
+        """Returns the calls that a server has begun on, of those that have a name."""
+        return called(self._folder, number).read_text(encoding="utf-8").splitlines()
+
     def _serve(self, number: int, port: int) -> Process:
         words = ["fleet_policy:Policy", "--port", str(port), "--grace", str(TIMEOUT)]
         kwargs = {"name": str(number), "folder": json.dumps(str(self._folder))}
@@ -185,10 +279,11 @@ class Fleet:
     """Envoy before servers, and clients of it; they end with the with block, the servers not."""
 
     def __init__(
-        self, servers: Servers, folder: Path, interval: str = "0.1s", options: Sequence[str] = ()
+        self, servers: Servers, folder: Path, interval: str = "0.1s", **options: Any
     ) -> None:
         self.clients: list[PolicyClient] = []
-        self.envoy = Envoy(folder, servers.ports, interval, options=options)
+        ports = {number: servers.ports[number] for number in SERVERS}
+        self.envoy = Envoy(folder, ports, interval, **options)
         try:
             self.envoy.wait_until(lambda: all(map(self.envoy.takes, SERVERS)))
         except BaseException:
@@ -209,6 +304,14 @@ class Fleet:
             client = self.client(session_id=f"robot-{len(homes)}")
             homes[client] = asked(client)
         return homes
+
+    def client_of(self, number: int) -> PolicyClient:
+        """Returns a client of a server."""
+        for drawn in range(100):
+            client = self.client(session_id=f"of-{number}-{drawn}")
+            if asked(client) == number:
+                return client
+        raise AssertionError(f"server {number} is nobody's")
 
     def close(self) -> None:
         for client in self.clients:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from command import ROOT, TIMEOUT
-from fleet import CONFIG, SERVERS, Envoy, Fleet, Servers, asked, envoy_binary
+from fleet import CONFIG, LISTED, SERVERS, Envoy, Fleet, Servers, asked, envoy_binary, within
 from grpclib.client import Channel
 from hosts import LOOPBACK, unused_port
 from processes import Gate, predict_at_gate
@@ -68,15 +68,18 @@ def mended(fleet: Fleet, servers: Servers) -> Iterator[None]:
     fleet.envoy.wait_until(lambda: all(map(fleet.envoy.takes, SERVERS)))
 
 
-def test_envoy_takes_the_configuration_without_a_complaint() -> None:
+def test_envoy_takes_the_configuration_without_a_complaint(tmp_path: Path) -> None:
+    config = tmp_path / CONFIG.name
+    config.write_text(within(tmp_path, CONFIG), encoding="utf-8")
+    shutil.copy(LISTED, tmp_path)
     result = subprocess.run(
-        [envoy_binary(), "-c", str(CONFIG), "--mode", "validate", "-l", "warning"],
+        [envoy_binary(), "-c", str(config), "--mode", "validate", "-l", "warning"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (result.returncode, result.stdout) == (0, f"configuration '{CONFIG}' OK\n")
+    assert (result.returncode, result.stdout) == (0, f"configuration '{config}' OK\n")
     assert result.stderr == ""
 
 
@@ -185,6 +188,9 @@ def test_no_client_notices_that_no_connection_could_be_made(
         moved = {client for client in homes if now[client] != homes[client]}
         assert moved == {client for client, number in homes.items() if number == 1}
         assert fleet.envoy.count("upstream_rq_retry_success") > 0
+        # None of them knocked at the same door twice.
+        lines = [json.loads(line) for line in fleet.envoy.lines(2 * len(homes))]
+        assert {line["tries"] for line in lines} == {1, 2}
 
 
 @pytest.mark.usefixtures("mended")

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from typing import Any
 
 import pytest
 from deployment import SERVICE, Dockerfile, exec_form, loaded, parsed
+from fleet import POINTS
 
 from praxis_remote.address import DEFAULT_PORT
 from praxis_remote.calls import SESSION_ID
@@ -24,119 +24,174 @@ def resources() -> Any:
     return loaded("envoy/envoy.yaml")["static_resources"]
 
 
-@pytest.fixture
-def manager(resources: Any) -> Any:
-    (listener,) = resources["listeners"]
+@pytest.fixture(params=["policy", "again"])
+def manager(resources: Any, request: pytest.FixtureRequest) -> Any:
+    """What clients reach, and what the sessions reach that meet Envoy's own point."""
+    (listener,) = (each for each in resources["listeners"] if each["name"] == request.param)
     ((filters,),) = (chain["filters"] for chain in listener["filter_chains"])
     return filters["typed_config"]
 
 
 @pytest.fixture
-def route(manager: Any) -> Any:
+def host(manager: Any) -> Any:
     (host,) = manager["route_config"]["virtual_hosts"]
-    (route,) = host["routes"]
-    return route["route"]
+    return host
 
 
 @pytest.fixture
-def clusters(resources: Any) -> dict[str, Any]:
-    return {cluster["name"]: cluster for cluster in resources["clusters"]}
+def routes(host: Any) -> Any:
+    return [each["route"] for each in host["routes"] if "route" in each]
 
 
-def servers(clusters: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in clusters.items() if name.startswith("server-")}
+@pytest.fixture
+def cluster(resources: Any) -> Any:
+    (cluster,) = resources["clusters"]
+    return cluster
 
 
-def test_sessions_are_told_apart_by_what_clients_send(route: Any) -> None:
-    first, second = route["hash_policy"]
+@pytest.fixture
+def listed() -> Any:
+    (resource,) = loaded("envoy/servers.yaml")["resources"]
+    return resource
+
+
+@pytest.fixture
+def places(listed: Any) -> Any:
+    """Those of the servers, and the last one, of Envoy itself."""
+    (endpoints,) = listed["endpoints"]
+    return endpoints["lb_endpoints"]
+
+
+@pytest.mark.parametrize("manager", ["policy"], indirect=True)
+def test_sessions_are_told_apart_by_what_clients_send(routes: Any) -> None:
+    ((first, second),) = (route["hash_policy"] for route in routes)
     assert first == {"header": {"header_name": SESSION_ID}, "terminal": True}
     assert second == {"connection_properties": {"source_ip": True}}
 
 
-def test_every_order_of_the_servers_is_as_likely(route: Any, clusters: dict[str, Any]) -> None:
-    chosen = route["weighted_clusters"]
-    assert chosen["use_hash_policy"] is True
-    assert {each["weight"] for each in chosen["clusters"]} == {1}
-    orders = [
-        tuple(clusters[each["name"]]["cluster_type"]["typed_config"]["clusters"])
-        for each in chosen["clusters"]
-    ]
-    assert sorted(orders) == sorted(itertools.permutations(servers(clusters)))
+@pytest.mark.parametrize("manager", ["again"], indirect=True)
+def test_they_are_drawn_again_by_the_same(host: Any, routes: Any) -> None:
+    known, unknown = (route["hash_policy"] for route in routes)
+    times = {"header": {"header_name": "praxis-again"}}
+    assert known == [times, {"header": {"header_name": SESSION_ID}}]
+    assert unknown == [times, {"connection_properties": {"source_ip": True}}]
+    _, with_session, _ = (each["match"].get("headers") for each in host["routes"])
+    assert with_session == [{"name": SESSION_ID, "present_match": True}]
 
 
-def test_a_call_is_sent_again_only_when_no_server_has_begun_on_it(route: Any) -> None:
-    reasons = route["retry_policy"]["retry_on"].split(",")
-    assert set(reasons) == {"connect-failure", "refused-stream", "reset-before-request"}
-    assert route["retry_policy"]["num_retries"] >= 2  # as many as there are other servers
+def test_a_server_has_the_points_that_its_weight_says(cluster: Any, places: Any) -> None:
+    assert cluster["lb_policy"] == "RING_HASH"
+    assert cluster["ring_hash_lb_config"] == {"minimum_ring_size": 1}
+    *servers, itself = (each["load_balancing_weight"] for each in places)
+    assert itself == 1
+    assert servers == [POINTS] * 3
+    assert POINTS & (POINTS - 1) == 0  # a power of two
 
 
-def test_time_is_the_callers(route: Any, manager: Any) -> None:
-    assert route["timeout"] == "0s"
-    assert route["max_stream_duration"] == {"grpc_timeout_header_max": "0s"}
+def test_envoy_itself_is_always_on_the_ring(resources: Any, places: Any) -> None:
+    endpoint = places[-1]["endpoint"]
+    _, again = resources["listeners"]
+    name = endpoint["address"]["envoy_internal_address"]["server_listener_name"]
+    assert name == again["name"]
+    assert "internal_listener" in again
+    assert endpoint["health_check_config"] == {"disable_active_health_check": True}
+
+
+def test_the_servers_are_read_from_the_file_that_is_beside_it(cluster: Any, listed: Any) -> None:
+    source = cluster["eds_cluster_config"]["eds_config"]["path_config_source"]
+    assert source == {
+        "path": "/etc/envoy/servers.yaml",
+        "watched_directory": {"path": "/etc/envoy"},
+    }
+    assert listed["cluster_name"] == cluster["name"]
+    assert cluster["ignore_health_on_host_removal"] is True
+
+
+def test_a_call_is_sent_again_only_when_no_server_has_begun_on_it(routes: Any) -> None:
+    for route in routes:
+        reasons = route["retry_policy"]["retry_on"].split(",")
+        assert set(reasons) == {"connect-failure", "refused-stream", "reset-before-request"}
+        assert route["retry_policy"]["num_retries"] >= 2  # as many as there are other servers
+        # More than a server has points; those of others lie between.
+        assert route["retry_policy"]["host_selection_retry_max_attempts"] > POINTS
+
+
+def test_time_is_the_callers(routes: Any, manager: Any) -> None:
+    for route in routes:
+        assert route["timeout"] == "0s"
+        assert route["max_stream_duration"] == {"grpc_timeout_header_max": "0s"}
     assert manager["stream_idle_timeout"] == "0s"
 
 
 def test_nothing_gathers_a_message_on_its_way(manager: Any) -> None:
-    assert [each["name"] for each in manager["http_filters"]] == ["envoy.filters.http.router"]
+    *before, router = (each["name"] for each in manager["http_filters"])
+    assert router == "envoy.filters.http.router"
+    again = manager["stat_prefix"] == "again"
+    assert before == ["envoy.filters.http.header_mutation"] * again
 
 
-def test_the_servers_are_checked_as_they_want_to_be(clusters: dict[str, Any]) -> None:
-    assert len(servers(clusters)) == 3
-    for name, cluster in servers(clusters).items():
-        (check,) = cluster["health_checks"]
-        assert check["grpc_health_check"] == {"service_name": SERVICE}
-        changes = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
-        assert cluster["common_lb_config"] == changes
-        assert cluster["load_assignment"]["cluster_name"] == name
-        ((place,),) = (each["lb_endpoints"] for each in cluster["load_assignment"]["endpoints"])
-        assert place["endpoint"]["address"]["socket_address"]["port_value"] == DEFAULT_PORT
+def test_the_servers_are_checked_as_they_want_to_be(cluster: Any, places: Any) -> None:
+    (check,) = cluster["health_checks"]
+    assert check["grpc_health_check"] == {"service_name": SERVICE}
+    changes = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
+    assert cluster["common_lb_config"] == changes
+    *servers, _ = (each["endpoint"] for each in places)
+    assert len(servers) == 3
+    for server in servers:
+        assert list(server) == ["address"]
+        assert server["address"]["socket_address"]["port_value"] == DEFAULT_PORT
 
 
-def test_the_servers_limits_are_kept(clusters: dict[str, Any]) -> None:
-    for cluster in servers(clusters).values():
-        (options,) = cluster["typed_extension_protocol_options"].values()
-        http2 = options["explicit_http_config"]["http2_protocol_options"]
-        largest = http2["max_concurrent_streams"] * DEFAULT_MAX_MESSAGE_SIZE
-        assert largest <= Limits.connection_bytes
-        idle = options["common_http_protocol_options"]["idle_timeout"]
-        assert float(idle.rstrip("s")) < Limits.idle_seconds
+def test_the_servers_limits_are_kept(cluster: Any) -> None:
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    http2 = options["explicit_http_config"]["http2_protocol_options"]
+    largest = http2["max_concurrent_streams"] * DEFAULT_MAX_MESSAGE_SIZE
+    assert largest <= Limits.connection_bytes
+    idle = options["common_http_protocol_options"]["idle_timeout"]
+    assert float(idle.rstrip("s")) < Limits.idle_seconds
 
 
-def without_tls(resources: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Returns resources without their TLS, and that to clients and to servers."""
+def without_tls(resources: Any) -> tuple[Any, Any, Any, Any]:
+    """Returns resources without their TLS, and that to clients, to servers and to Envoy itself."""
     rest = copy.deepcopy(resources)
-    chains = [chain for listener in rest["listeners"] for chain in listener["filter_chains"]]
-    real = servers({cluster["name"]: cluster for cluster in rest["clusters"]})
+    policy, _ = rest["listeners"]
+    (chain,), (cluster,) = policy["filter_chains"], rest["clusters"]
     to_clients, to_servers = (
-        [each.pop("transport_socket")["typed_config"] for each in places]
-        for places in (chains, real.values())
+        each.pop("transport_socket")["typed_config"] for each in (chain, cluster)
     )
-    return rest, to_clients, to_servers
+    return rest, to_clients, to_servers, cluster.pop("transport_socket_matches")
 
 
 def test_with_tls_nothing_else_is_otherwise(resources: Any) -> None:
     with_tls = loaded("envoy/envoy-tls.yaml")
-    rest, (to_clients,), to_servers = without_tls(with_tls.pop("static_resources"))
+    rest, to_clients, to_servers, _ = without_tls(with_tls.pop("static_resources"))
     plain = loaded("envoy/envoy.yaml")
     assert plain.pop("static_resources") == resources == rest
     assert plain == with_tls
-    assert len(to_servers) == 3
-    for context in (to_clients, *to_servers):
+    for context in (to_clients, to_servers):
         common = context["common_tls_context"]
         assert common["alpn_protocols"] == ["h2"]
         assert common["tls_params"] == {"tls_minimum_protocol_version": "TLSv1_2"}
 
 
 def test_envoy_takes_only_servers_of_the_name_that_their_certificates_have_elsewhere() -> None:
-    _, _, to_servers = without_tls(loaded("envoy/envoy-tls.yaml")["static_resources"])
+    _, _, context, _ = without_tls(loaded("envoy/envoy-tls.yaml")["static_resources"])
     _, _, command = Dockerfile().the("HEALTHCHECK").partition("CMD ")
     name = parsed(exec_form(command)).tls_server_name
-    for context in to_servers:
-        assert context["sni"] == name
-        expected = context["common_tls_context"]["validation_context"]
-        assert expected["trusted_ca"]
-        (match,) = expected["match_typed_subject_alt_names"]
-        assert match == {"san_type": "DNS", "matcher": {"exact": name}}
+    assert context["sni"] == name
+    expected = context["common_tls_context"]["validation_context"]
+    assert expected["trusted_ca"]
+    (match,) = expected["match_typed_subject_alt_names"]
+    assert match == {"san_type": "DNS", "matcher": {"exact": name}}
+
+
+def test_only_to_itself_envoy_speaks_no_tls(places: Any) -> None:
+    *_, (exception,) = without_tls(loaded("envoy/envoy-tls.yaml")["static_resources"])
+    assert exception["transport_socket"]["name"] == "envoy.transport_sockets.raw_buffer"
+    *servers, itself = places
+    assert not any("metadata" in server for server in servers)
+    metadata = itself["metadata"]["filter_metadata"]
+    assert metadata == {"envoy.transport_socket_match": exception["match"]}
 
 
 def test_only_this_machine_may_give_envoy_orders() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from authority import Authority
 from command import TIMEOUT
-from fleet import CONFIG_WITH_TLS, Envoy, envoy_binary, with_secrets_in
+from fleet import CONFIG_WITH_TLS, LISTED, Envoy, envoy_binary, within
 from hosts import LOOPBACK, unused_port
 
 from praxis_remote import PolicyClient, PolicyServer, ServerTLS
@@ -57,7 +58,8 @@ def servers(authority: Authority) -> Iterator[dict[int, PolicyServer]]:
 
 def test_envoy_takes_the_configuration_with_tls(secrets: Path) -> None:
     config = secrets / "envoy.yaml"
-    config.write_text(with_secrets_in(secrets, CONFIG_WITH_TLS), encoding="utf-8")
+    config.write_text(within(secrets, CONFIG_WITH_TLS), encoding="utf-8")
+    shutil.copy(LISTED, secrets)
     result = subprocess.run(
         [envoy_binary(), "-c", str(config), "--mode", "validate", "-l", "warning"],
         capture_output=True,
@@ -73,17 +75,19 @@ def test_tls_and_tokens_hold_from_the_client_to_the_server_and_no_other_server_i
 ) -> None:
     ports = {number: server.port for number, server in servers.items()}
     ports[3] = unused_port(LOOPBACK)
-    envoy = Envoy(secrets, ports, "0.1s", CONFIG_WITH_TLS)
+    # Of whose points one in five is Envoy's own.
+    envoy = Envoy(secrets, ports, "0.1s", CONFIG_WITH_TLS, points=4)
     address = ("127.0.0.1", envoy.port)
     try:
         envoy.wait_until(lambda: envoy.takes(1))
-        envoy.wait_until(lambda: envoy.count("server-2.ssl.fail_verify_san") > 0)
+        envoy.wait_until(lambda: envoy.count("policy.ssl.fail_verify_san") > 0)
         tls = authority.client()
-        for number in range(8):  # of which some would be the second server's
+        for number in range(16):  # of which some would be the second server's
             with PolicyClient(
                 *address, timeout=TIMEOUT, tls=tls, token="one-of-ours", session_id=str(number)
             ) as client:
                 assert client.predict_action(STATE) == [1]
+        assert envoy.count("again.downstream_rq_total") > 0
         with (
             PolicyClient(*address, timeout=TIMEOUT, tls=tls, token="another") as stranger,
             pytest.raises(RemoteError) as raised,

@@ -179,7 +179,7 @@ def test_kustomize_puts_tls_over_the_rest() -> None:
     assert "appProtocol" not in port
 
 
-def test_kustomize_makes_pods_with_names_that_envoy_knows() -> None:
+def test_kustomize_puts_envoy_before_the_pods_as_they_are() -> None:
     manifests = rendered("envoy")
     ((name, config),) = (
         (name, each["data"]) for (kind, name), each in manifests.items() if kind == "ConfigMap"
@@ -187,14 +187,7 @@ def test_kustomize_makes_pods_with_names_that_envoy_knows() -> None:
     assert list(config) == ["envoy.yaml"]
     pod = manifests["Deployment", "policy-envoy"]["spec"]["template"]["spec"]
     assert {"name": "config", "configMap": {"name": name}} in pod["volumes"]
-    assert ("Deployment", "policy") not in manifests
-    policy, plain = (
-        manifests["StatefulSet", "policy"]["spec"],
-        rendered("base")["Deployment", "policy"]["spec"],
-    )
-    assert policy["template"] == plain["template"]
-    assert ("Service", policy["serviceName"]) in manifests
-    assert "strategy" not in policy
+    assert all(manifests[name] == each for name, each in rendered("base").items())
 
 
 # ---------------------------------------------------------------- before them Envoy
@@ -211,18 +204,46 @@ def proxy_container() -> Any:
     return found
 
 
-def test_envoy_is_configured_as_elsewhere_but_for_the_names_of_the_servers() -> None:
-    text = (DEPLOY / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
-    for number in range(loaded(f"kubernetes/{BASE}")["spec"]["replicas"]):
-        text = text.replace(f"address: gpu-{number + 1},", f"address: policy-{number}.policy,")
-    assert "address: gpu-" not in text
-    copy = (FOLDER / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
-    assert copy == text, "make it again; envoy/kustomization.yaml says how"
+def servers_taken_from(config: Any) -> Any:
+    """Returns where a configuration has its servers from; what hangs on that is taken out of it."""
+    config.pop("bootstrap_extensions", None)
+    _, again = config["static_resources"]["listeners"]
+    for listener in config["static_resources"]["listeners"]:
+        ((http,),) = (chain["filters"] for chain in listener["filter_chains"])
+        (log,) = http["typed_config"]["access_log"]
+        del log["filter"]
+    (cluster,) = config["static_resources"]["clusters"]
+    own = {"type", "eds_cluster_config", "ignore_health_on_host_removal", "load_assignment"}
+    found = {name: cluster.pop(name) for name in own & set(cluster)}
+    own_address = {"address", "internal_listener"}
+    return found, {name: again.pop(name) for name in own_address & set(again)}
+
+
+def test_envoy_is_configured_as_elsewhere_but_finds_the_pods_by_name() -> None:
+    copy, original = loaded("kubernetes/envoy/envoy.yaml"), loaded("envoy/envoy.yaml")
+    found, address = servers_taken_from(copy)
+    servers_taken_from(original)
+    assert copy == original
+
+    ((listed,),) = (each["endpoints"] for each in loaded("envoy/servers.yaml")["resources"])
+    first, *_, last = listed["lb_endpoints"]
+    (endpoints,) = found["load_assignment"]["endpoints"]
+    pods, itself = endpoints["lb_endpoints"]
+    service, port = loaded("kubernetes/base/service.yaml"), ports()["grpc"]
+    name = service["metadata"]["name"]
+    assert found["type"] == "STRICT_DNS"
+    assert pods["endpoint"]["address"]["socket_address"] == {"address": name, "port_value": port}
+    assert pods["load_balancing_weight"] == first["load_balancing_weight"]
+    assert itself["endpoint"]["address"] == address["address"]
+    for each in (itself, last):
+        del each["endpoint"]["address"]
+    assert itself == last
 
 
 def test_envoy_is_where_clients_and_probes_look_for_it() -> None:
     config = loaded("kubernetes/envoy/envoy.yaml")
-    (listener,) = config["static_resources"]["listeners"]
+    listener, again = config["static_resources"]["listeners"]
+    assert again["address"]["socket_address"]["address"] == "127.0.0.1"
     (port,) = proxy_container()["ports"]
     assert listener["address"]["socket_address"] == {
         "address": "0.0.0.0",
@@ -248,7 +269,7 @@ def test_envoy_is_told_to_drain_before_it_is_killed() -> None:
     shell, _, script = proxy_container()["lifecycle"]["preStop"]["exec"]["command"]
     admin = loaded("kubernetes/envoy/envoy.yaml")["admin"]["address"]["socket_address"]
     assert f"/dev/tcp/{admin['address']}/{admin['port_value']}\n" in script
-    assert "/drain_listeners?graceful " in script
+    assert "/drain_listeners?inboundonly&graceful " in script
     assert shell == "bash"  # others have no /dev/tcp
     words = proxy_container()["args"]
     drain = int(words[words.index("--drain-time-s") + 1])
