@@ -21,6 +21,7 @@ from . import codec, wire
 from .batching import Batching, Ticket
 from .calls import GET_OBSERVATION_SPEC, GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
 from .errors import HandlerError, UnimplementedError
+from .eviction import Eviction
 from .framing import Segments
 from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
@@ -58,6 +59,7 @@ class PolicyService:
         progress: How far the server is.
         status: Returns what the server does. None: there is none, and nobody can ask.
         batching: How requests are joined; None: not at all.
+        eviction: What ends episodes that are over; None if only callers do.
 
     Attributes:
         recorder: What became of the calls.
@@ -75,6 +77,7 @@ class PolicyService:
         progress: Progress | None = None,
         status: Callable[[], ServerStatus] | None = None,
         batching: Batching | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
         self.recorder = Recorder(observers)
         self.readiness = Readiness(handler, scheduler, progress or Progress(Stage.SERVING))
@@ -83,6 +86,7 @@ class PolicyService:
         scheduler.join(batching)
         self._predictor = Predictor(handler, batching)
         self._scheduler = scheduler
+        self._eviction = eviction
         self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
@@ -158,11 +162,14 @@ class PolicyService:
             await self._specs.check(request, call.deadline)
         visit = Visit(call, "predict_action", range(len(request.observations)))
         asked = Asked(visit, request, kind)
-        return await self._scheduler.run(
+        running = self._scheduler.run(
             lambda: visit.run(lambda: self._predictor.alone(asked)),
             call.deadline,
             self._predictor.ticket(asked),
         )
+        if self._eviction is None:
+            return await running
+        return await self._eviction.predicting(call, request.episode_ids or (), running)
 
     async def _reset(self, call: ServerCall) -> Segments:
         request = await self._reading.read(call, ResetRequest, in_order=True)
@@ -179,7 +186,10 @@ class PolicyService:
 
         # No call of these episodes shall pass it, or it them.
         ticket = Ticket(lanes=frozenset(request.episode_ids) or None)
-        return await self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
+        running = self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
+        if self._eviction is None:
+            return await running
+        return await self._eviction.resetting(call, request.episode_ids, running)
 
     async def _health_check(self, call: ServerCall) -> Segments:
         await self._reading.read(call, Empty)
@@ -215,6 +225,8 @@ class PolicyService:
         self._closed.set()
         self._scheduler.close()
         self._reading.close()
+        if self._eviction is not None:
+            self._eviction.close()
 
     async def warm_up(self, fail: Callable[[HandlerError, str], None]) -> None:
         """Has the policy warm up, and asks it what a busy server shall have at hand.
