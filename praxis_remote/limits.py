@@ -28,6 +28,8 @@ class Limits:
             responses that are being sent, on one connection; at least one of each is
             allowed. Messages of up to 4 KiB are not counted.
         total_bytes: The same on all connections together.
+        episodes: That the policy may remember, where the server ends them by itself.
+            Beyond it the one that was not used for longest ends.
         items: Observations, keys, values and list items of a request, all together. In
             memory each takes some 200 to 700 bytes, however few it takes on the way.
         handshake_seconds: For a new connection to show that it speaks HTTP/2.
@@ -46,6 +48,7 @@ class Limits:
     connections: int = 1024
     connection_bytes: int = 512 * 2**20
     total_bytes: int = 2 * 2**30
+    episodes: int = 65_536
     items: int = 200_000
     handshake_seconds: float = 10.0
     stall_seconds: float = 30.0

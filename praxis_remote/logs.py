@@ -42,6 +42,7 @@ Event = Literal[
     "connection_ended",
     "connection_failed",
     "call_ended",
+    "episodes_ended",
     "policy_failed",
     "policy_rejected",
     "policy_busy",
@@ -71,6 +72,7 @@ EVENTS: dict[Event, str] = {
     "connection_ended": "The server ended it, and why.",
     "connection_failed": "It broke while a call was answered.",
     "call_ended": "The server ended a call before its time, and why.",
+    "episodes_ended": "The policy was told that episodes are over, and why they are.",
     "policy_failed": "A method of the policy raised; the caller got INTERNAL or the like.",
     "policy_rejected": "It raised TypeError or ValueError; the caller got INVALID_ARGUMENT.",
     "policy_busy": "The process is left although the policy still works.",
@@ -91,6 +93,7 @@ class Fields(TypedDict, total=False):
         policy: The class of the policy, or where it is to be found.
         reason: Why, in words.
         seconds: How long it took, or may take.
+        episodes: How many it is about.
     """
 
     address: str
@@ -100,6 +103,7 @@ class Fields(TypedDict, total=False):
     policy: str
     reason: str
     seconds: float
+    episodes: int
 
 
 def event(name: Event, **fields: Unpack[Fields]) -> dict[str, object]:

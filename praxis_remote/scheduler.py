@@ -261,6 +261,13 @@ class Scheduler:
             raise error
         return result  # type: ignore[return-value]  # without an error it is the result
 
+    def post(self, function: Callable[[], object]) -> None:
+        """Runs a function on the thread when its turn comes; nobody is told of its end.
+
+        It may wait in addition to those that may.
+        """
+        self._put(_Job(function, None, lambda _result, _error: self._ended()))
+
     def close(self) -> None:
         """Ends the thread after the jobs that it has."""
         self._jobs.put(None)

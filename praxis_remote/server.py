@@ -21,6 +21,7 @@ from typing_extensions import Self, Unpack
 from .address import DEFAULT_PORT, UnixAddress, check_address
 from .batching import DEFAULT_MAX_BATCH_DELAY, Batching
 from .errors import HandlerError, InvalidValueError
+from .eviction import Eviction, check_lifetime
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, check_max_message_size
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits, check_limits
@@ -87,6 +88,10 @@ class PolicyServer:
         socket_mode: The permissions of a UNIX socket's file, such as ``0o660``: who may
             write to it may connect. None: what the umask leaves.
         scheduler: The thread to run the policy on, where the policy was made on it.
+        episode_ttl: Seconds after its last call until an episode is over; None for never.
+            The policy is told through ``reset(episode_ids=...)``, which it must have.
+        end_episodes_on_disconnect: Whether an episode is over as well when the client that
+            used it last has been without a connection for 10 seconds.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
     Raises:
@@ -120,6 +125,8 @@ class PolicyServer:
         tokens: TokensLike | None = None,
         socket_mode: int | None = None,
         scheduler: Scheduler | None = None,
+        episode_ttl: float | None = None,
+        end_episodes_on_disconnect: bool = False,
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
         check_handler(handler)
@@ -127,6 +134,7 @@ class PolicyServer:
         _check_max_pending(max_pending)
         check_observers(observers)
         batching = Batching(max_batch_size, max_batch_delay, batched)
+        lifetime = check_lifetime(handler, episode_ttl, on_disconnect=end_episodes_on_disconnect)
         limits = check_limits(limits)
         self._address = check_address(host, port, lowest_port=0)
         contexts = None if tls is None else ServerContexts(tls)
@@ -137,6 +145,9 @@ class PolicyServer:
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
         self._progress = Progress()
+        self._eviction = None
+        if lifetime is not None:
+            self._eviction = Eviction(handler, self._scheduler, lifetime, limits.episodes)
         self._service = PolicyService(
             handler,
             self._scheduler,
@@ -145,6 +156,7 @@ class PolicyServer:
             self._progress,
             self.status,
             batching,
+            self._eviction,
         )
         self._made = time.monotonic()
         self._listener = Listener(
@@ -155,6 +167,7 @@ class PolicyServer:
             small=self._service.small,
             admit=None if gate is None else gate.check,
             tls=None if contexts is None else contexts.get,
+            closed=None if self._eviction is None else self._eviction.disconnected,
         )
         warn_if_open(self._address, contexts, named=gate is not None)
         log.info("listening on %s", self._address, extra=self._event("listening"))
@@ -194,7 +207,7 @@ class PolicyServer:
 
     def status(self) -> ServerStatus:
         """Returns what the server does at the moment. May be called in any thread."""
-        recorder = self._service.recorder
+        recorder, eviction = self._service.recorder, self._eviction
         return ServerStatus(
             stage=self.stage,
             uptime=time.monotonic() - self._made,
@@ -205,6 +218,8 @@ class PolicyServer:
             request_bytes=recorder.request_bytes,
             response_bytes=recorder.response_bytes,
             counts=recorder.counts,
+            episodes=0 if eviction is None else eviction.remembered,
+            ended_episodes={} if eviction is None else dict(eviction.ended),
         )
 
     def recent_calls(self) -> list[CallRecord]:

@@ -11,10 +11,9 @@ What is asked about the server itself is answered by `health`, `monitor`, `refle
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import betterproto
 
@@ -22,6 +21,7 @@ from . import codec, wire
 from .batching import Batching, Ticket
 from .calls import GET_OBSERVATION_SPEC, GET_STATUS, HEALTH_CHECK, PREDICT, RESET, Deadline
 from .errors import HandlerError, UnimplementedError
+from .eviction import Eviction
 from .framing import Segments
 from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
@@ -31,6 +31,7 @@ from .monitor import Monitor
 from .prediction import Asked, Predictor
 from .protocol import BatchedPolicyHandler, PolicyHandler
 from .readiness import Readiness
+from .reading import Reading
 from .records import UNKNOWN, CallObserver, Recorder
 from .reflection import REFLECTION, Reflection
 from .scheduler import Scheduler
@@ -46,24 +47,6 @@ from .visit import Visit, trace_call
 
 log = logging.getLogger("praxis_remote.server")
 
-T = TypeVar("T")
-
-# Python's own is ten times as long.
-_SWITCH_SECONDS = 0.5e-3
-
-
-def _giving_way(function: Callable[[], T]) -> T:
-    """Calls what takes long in Python, and lets the event loop have its turns meanwhile.
-
-    A thread that wants the interpreter waits for this long, several times a call.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    try:
-        return function()
-    finally:
-        sys.setswitchinterval(before)
-
 
 class PolicyService:
     """Answers calls with a policy.
@@ -76,6 +59,7 @@ class PolicyService:
         progress: How far the server is.
         status: Returns what the server does. None: there is none, and nobody can ask.
         batching: How requests are joined; None: not at all.
+        eviction: What ends episodes that are over; None if only callers do.
 
     Attributes:
         recorder: What became of the calls.
@@ -93,6 +77,7 @@ class PolicyService:
         progress: Progress | None = None,
         status: Callable[[], ServerStatus] | None = None,
         batching: Batching | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
         self.recorder = Recorder(observers)
         self.readiness = Readiness(handler, scheduler, progress or Progress(Stage.SERVING))
@@ -100,14 +85,13 @@ class PolicyService:
         batching = batching or Batching()
         scheduler.join(batching)
         self._predictor = Predictor(handler, batching)
-        self._max_items = max_items
         self._scheduler = scheduler
-        # Messages of very many items keep neither the loop nor the policy waiting.
-        self._decoder = Scheduler("praxis-remote-decoder")
+        self._eviction = eviction
         self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
-        self._specs = Specs(handler, scheduler, self._decode_slowly)
+        self._reading = Reading(max_items, self._predictor.kind)
+        self._specs = Specs(handler, scheduler, self._reading.aside)
         health, reflection = Health(self.readiness), Reflection()
         streams: dict[str, Callable[[Any], Awaitable[Segments]]] = {
             WATCH: health.watch,
@@ -118,14 +102,16 @@ class PolicyService:
             PREDICT.path: self._predict,
             RESET.path: self._reset,
             HEALTH_CHECK.path: self._health_check,
-            CHECK: self._reading(HealthCheckRequest, health.check),
-            LIST: self._reading(HealthListRequest, health.list),
-            GET_OBSERVATION_SPEC.path: self._reading(SpecRequest, self._specs.get_observation_spec),
+            CHECK: self._answering(HealthCheckRequest, health.check),
+            LIST: self._answering(HealthListRequest, health.list),
+            GET_OBSERVATION_SPEC.path: self._answering(
+                SpecRequest, self._specs.get_observation_spec
+            ),
             **streams,
         }
         if status is not None:
             monitor = Monitor(status, self.recorder.recent_calls, self._said, self._routes)
-            self._routes[GET_STATUS.path] = self._reading(StatusRequest, monitor.get_status)
+            self._routes[GET_STATUS.path] = self._answering(StatusRequest, monitor.get_status)
         # Those that wait for the policy's thread.
         self._queued = (PREDICT.path, RESET.path)
 
@@ -170,50 +156,23 @@ class PolicyService:
         return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
-        request, kind = await self._decode(
-            await self._inflate(call) if call.compressed else call.message()
-        )
+        request, kind = await self._reading.predict(call)
         call.mark()
         if self._specs.checks:
             await self._specs.check(request, call.deadline)
         visit = Visit(call, "predict_action", range(len(request.observations)))
         asked = Asked(visit, request, kind)
-        return await self._scheduler.run(
+        running = self._scheduler.run(
             lambda: visit.run(lambda: self._predictor.alone(asked)),
             call.deadline,
             self._predictor.ticket(asked),
         )
-
-    async def _inflate(self, call: ServerCall) -> bytearray | memoryview:
-        message = await self._decoder.run(call.message)
-        call.hold(len(message))
-        return message
-
-    async def _decode(
-        self, message: bytearray | memoryview
-    ) -> tuple[codec.PredictCall, Hashable | None]:
-        """Returns a request, and with which others it may be joined."""
-
-        def decode() -> tuple[codec.PredictCall, Hashable | None]:
-            request = codec.decode_predict_request(message, self._max_items)
-            return request, self._predictor.kind(request)
-
-        request = codec.decode_predict_request_quickly(message, self._max_items)
-        if request is None:
-            return await self._decode_slowly(decode)
-        return request, self._predictor.kind(request)
-
-    async def _read(self, cls: type[wire.M], message: bytearray | memoryview) -> wire.M:
-        if len(message) <= codec.QUICK_BYTES:
-            return wire.read_message(cls, message, self._max_items)
-        return await self._decode_slowly(lambda: wire.read_message(cls, message, self._max_items))
-
-    async def _decode_slowly(self, decode: Callable[[], T]) -> T:
-        return await self._decoder.run(lambda: _giving_way(decode))
+        if self._eviction is None:
+            return await running
+        return await self._eviction.predicting(call, request.episode_ids or (), running)
 
     async def _reset(self, call: ServerCall) -> Segments:
-        message = await self._inflate(call) if call.compressed else call.message()
-        request = await self._read(ResetRequest, message)
+        request = await self._reading.read(call, ResetRequest, in_order=True)
         call.mark()
         visit = Visit(call, "reset")
 
@@ -227,10 +186,13 @@ class PolicyService:
 
         # No call of these episodes shall pass it, or it them.
         ticket = Ticket(lanes=frozenset(request.episode_ids) or None)
-        return await self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
+        running = self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
+        if self._eviction is None:
+            return await running
+        return await self._eviction.resetting(call, request.episode_ids, running)
 
     async def _health_check(self, call: ServerCall) -> Segments:
-        await self._read(Empty, await self._inflate(call) if call.compressed else call.message())
+        await self._reading.read(call, Empty)
         readiness = self.readiness
         if readiness.stage is Stage.SERVING:
             # While the policy works, its last word has to do.
@@ -245,7 +207,7 @@ class PolicyService:
             raise HandlerError(info.details())
         return [wire.write_message(HealthResponse(ready=True, model_info=info or ""))]
 
-    def _reading(
+    def _answering(
         self,
         cls: type[wire.M],
         answer: Callable[[wire.M, Deadline | None], Awaitable[betterproto.Message]],
@@ -253,8 +215,7 @@ class PolicyService:
         """Returns what answers a call with a message for a message."""
 
         async def respond(call: ServerCall) -> Segments:
-            message = await self._inflate(call) if call.compressed else call.message()
-            response = await answer(await self._read(cls, message), call.deadline)
+            response = await answer(await self._reading.read(call, cls), call.deadline)
             return [wire.write_message(response)]
 
         return respond
@@ -263,7 +224,9 @@ class PolicyService:
         """Ends the threads, after the jobs that they have."""
         self._closed.set()
         self._scheduler.close()
-        self._decoder.close()
+        self._reading.close()
+        if self._eviction is not None:
+            self._eviction.close()
 
     async def warm_up(self, fail: Callable[[HandlerError, str], None]) -> None:
         """Has the policy warm up, and asks it what a busy server shall have at hand.

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from .episodes import Reason
 from .errors import StatusCode
 from .stage import Stage
 
@@ -26,6 +28,8 @@ class ServerStatus(NamedTuple):
         request_bytes: Of all messages that were received.
         response_bytes: Of all messages that were sent.
         counts: How many calls of each path ended with each status.
+        episodes: That the policy may remember, where the server ends them by itself.
+        ended_episodes: How many it has ended, for each reason.
     """
 
     stage: Stage
@@ -37,3 +41,5 @@ class ServerStatus(NamedTuple):
     request_bytes: int
     response_bytes: int
     counts: Mapping[tuple[str, StatusCode], int]
+    episodes: int = 0
+    ended_episodes: Mapping[Reason, int] = MappingProxyType({})

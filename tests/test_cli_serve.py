@@ -284,6 +284,9 @@ POLICY_OBJECT = Held()
         (["collections:OrderedDict"], 1, "lacks predict_action, reset, model_info"),
         (["re:compile"], 1, "missing 1 required positional argument: 'pattern'"),
         ([f"{__name__}:POLICY_OBJECT", "--kwarg", "a=1"], 2, "is made already and takes no arg"),
+        ([f"{__name__}:Held", "--episode-ttl", "9"], 1, "episode_ttl needs reset(self, episode_id"),
+        ([f"{__name__}:Held", "--end-episodes-on-disconnect"], 1, "which episodes are over"),
+        ([f"{__name__}:Held", "--episode-ttl", "0"], 2, "give seconds, more than 0"),
     ],
 )
 def test_a_target_that_cannot_be_served_is_one_line(
@@ -376,3 +379,30 @@ def test_health_prints_the_stage_of_a_policy_that_serves(
         address = client.address
     assert cli.main(["health", address, "--wait", str(TIMEOUT)]) == 0
     assert capsys.readouterr() == ("warm\n", "serving\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--episode-ttl", "0.01"], "not used for long enough"),
+        (
+            ["--limit", "episodes=1", "--end-episodes-on-disconnect"],
+            "the longest unused of too many",
+        ),
+    ],
+)
+def test_serve_ends_episodes_where_it_is_told_to(
+    start: Start, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    (tmp_path / "stateful.py").write_text(
+        "class Policy:\n"
+        "    def predict_action(self, observations, *, policy_kwargs=None, episode_ids=None):\n"
+        "        return [[0.0]]\n"
+        "    def reset(self, episode_ids=None): ...\n"
+        "    def model_info(self): return 'stateful'\n"
+    )
+    process = start("serve", "stateful:Policy", "--port", "0", *options)
+    with process.client() as client:
+        for name in ("a", "b"):
+            client.predict_action([{"x": 1}], episode_ids=[name])
+        process.err.wait_for(reason)

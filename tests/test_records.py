@@ -158,7 +158,7 @@ def test_the_last_calls_can_be_read_while_others_end() -> None:
 def test_a_server_says_what_it_does_at_the_moment() -> None:
     handler = GatedHandler()
     with connected(handler, timeout=30) as (server, client):
-        assert server.status()[2:] == (0, 0, 0, 0, 0, 0, {})
+        assert server.status()[2:] == (0, 0, 0, 0, 0, 0, {}, 0, {})
         threads = [threading.Thread(target=client.predict_action, args=[ONE]) for _ in range(3)]
         for thread in threads:
             thread.start()

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from praxis_remote import Limits
+from praxis_remote.episodes import MAX_ID
 from praxis_remote.http2 import machine, patience, protocol, receiving, server_stream
 from praxis_remote.http2 import server as http2_server
 from praxis_remote.inspect import Inspector, copies, door, web
@@ -32,6 +33,7 @@ def test_the_fixed_limits_are_those_of_the_code() -> None:
     assert f"`max_pending` ({DEFAULT_MAX_PENDING})" in TEXT
     for what in (
         f"asked without a token | {http2_server._MAX_SMALL // 1024} KiB |",
+        f"ends episodes by itself | {MAX_ID} characters |",
         f"calls of a connection at once | {protocol._MAX_STREAMS} |",
         f"of a connection | {server_stream._MAX_STREAMS} |",
         f"a message of such a call | {server_stream._MAX_REQUEST // 1024} KiB |",

@@ -36,6 +36,7 @@ class Call:
     metadata: Metadata = ()
     peer = "peer:1"
     compressed = False
+    connection = None
     ran = False
 
     def __init__(self, path: str, message: bytes = b"", deadline: Deadline | None = None) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from ..address import DEFAULT_PORT, AnyAddress, UnixAddress, check_address
 from ..batching import DEFAULT_MAX_BATCH_DELAY
 from ..errors import HandlerError, InvalidValueError
+from ..eviction import check_lifetime
 from ..limits import DEFAULT_MAX_PENDING, Limits
 from ..listening import bind, check_socket_mode
 from ..logs import JsonFormatter, event
@@ -133,6 +134,10 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
     text = "of a line: for people, or one JSON object with the fields; %(default)s by default"
     parser.add_argument("--log-format", choices=_LOG_FORMATS, default="text", help=text)
+    text = "end episodes that were not used for so long; none by default"
+    add_option(parser, "--episode-ttl", words.duration, metavar="SECONDS", help=text)
+    text = "end those of a client that has been without a connection for 10 seconds"
+    parser.add_argument("--end-episodes-on-disconnect", action="store_true", help=text)
     add_server_security(parser)
     add_metrics_options(parser)
 
@@ -188,6 +193,7 @@ def _make_server(
     # Loading may take minutes, after which is no time to learn that the port is taken.
     _check_can_listen(address)
     handler = _load_on(scheduler, arguments.target, kwargs)
+    _check_episodes(handler, arguments)
     with advice_on(address):
         server = PolicyServer(
             watch(handler),
@@ -201,9 +207,19 @@ def _make_server(
             limits=limits,
             observers=observers,
             scheduler=scheduler,
+            episode_ttl=arguments.episode_ttl,
+            end_episodes_on_disconnect=arguments.end_episodes_on_disconnect,
             **security,
         )
     return server, type(handler).__name__
+
+
+def _check_episodes(handler: PolicyHandler, arguments: argparse.Namespace) -> None:
+    ttl, on_disconnect = arguments.episode_ttl, arguments.end_episodes_on_disconnect
+    try:
+        check_lifetime(handler, ttl, on_disconnect=on_disconnect)
+    except TypeError as error:
+        raise CommandError(str(error)) from error
 
 
 def _open_page(

@@ -230,6 +230,7 @@ class Listener:
         admit: Raises `RemoteError` for a call of a path with a credential, whatever the
             service, that it does not let in.
         tls: Returns the context for a new connection.
+        closed: Takes the news that a connection is closed, which compares as itself.
 
     Attributes:
         kinds: What a call is made of, by its path; `ServerCall` where there is nothing.
@@ -249,6 +250,7 @@ class Listener:
         small: Collection[str] = (),
         admit: Callable[[str, bytes | None], None] | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        closed: Callable[[object], None] | None = None,
     ) -> None:
         self.kinds: dict[str, type[ServerCall]] = dict.fromkeys(streams, StreamCall)
         self._service = service
@@ -256,6 +258,7 @@ class Listener:
         self._max_small = min(_MAX_SMALL, max_message_size)
         self._admit = admit
         self._tls = tls
+        self._closed = closed
         self._limits = limits = limits or Limits()
         self._max_connections = _allowed_by_system(limits.connections)
         self._silences = Silences(
@@ -307,6 +310,8 @@ class Listener:
     def drop(self, connection: _ServerConnection) -> None:
         """Takes the news that a connection is closed."""
         self.connections.pop(connection, None)
+        if self._closed is not None:
+            self._closed(connection)
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()

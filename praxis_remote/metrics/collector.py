@@ -31,6 +31,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ..calls import METHODS
+from ..episodes import REASONS
 from ..errors import StatusCode
 from ..health import CHECK, LIST, WATCH
 from ..records import CallRecord
@@ -65,6 +66,7 @@ _GAUGES = {
     "connections": ("praxis_remote_connections", "Connections that are open."),
     "in_flight": ("praxis_remote_in_flight_calls", "Calls that have begun and not ended."),
     "waiting": ("praxis_remote_waiting_calls", "Calls that wait for the policy."),
+    "episodes": ("praxis_remote_episodes", "That the policy may remember, where they are ended."),
     "held_bytes": ("praxis_remote_held_bytes", "Of the messages of calls in flight."),
     "uptime": ("praxis_remote_uptime_seconds", "Since the server was made."),
 }
@@ -216,3 +218,9 @@ class Metrics(Collector):
 def _tell(status: ServerStatus) -> Iterator[Metric]:
     for field, (name, text) in _GAUGES.items():
         yield GaugeMetricFamily(name, text, value=getattr(status, field))
+    ended = CounterMetricFamily(
+        "praxis_remote_ended_episodes", "That the server has ended.", labels=("reason",)
+    )
+    for reason in REASONS:
+        ended.add_metric((reason,), status.ended_episodes.get(reason, 0))
+    yield ended

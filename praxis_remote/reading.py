@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the praxis-remote authors
+#
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reads requests: at once, or on a thread of its own where that may take long.
+
+Requests of very many items keep neither the loop nor the policy waiting. No request
+overtakes another one of its connection on that way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TypeVar
+
+from . import codec, wire
+from .http2 import ServerCall
+from .scheduler import Scheduler
+
+__all__ = ["Reading"]
+
+T = TypeVar("T")
+
+Message = bytearray | memoryview
+
+# And with which others it may be joined.
+Request = tuple[codec.PredictCall, Hashable | None]
+
+# Python's own is ten times as long.
+_SWITCH_SECONDS = 0.5e-3
+
+
+def _giving_way(function: Callable[[], T]) -> T:
+    """Calls what takes long in Python, and lets the event loop have its turns meanwhile.
+
+    A thread that wants the interpreter waits for this long, several times a call.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        return function()
+    finally:
+        sys.setswitchinterval(before)
+
+
+class Reading:
+    """Turns the messages of calls into what they mean.
+
+    Args:
+        max_items: Of a request; see `Limits`.
+        kind: Returns what is equal for requests of the policy that may be joined. It takes
+            about as long as to read them.
+    """
+
+    def __init__(
+        self, max_items: int, kind: Callable[[codec.PredictCall], Hashable | None]
+    ) -> None:
+        self._max_items = max_items
+        self._kind = kind
+        self._thread = Scheduler("praxis-remote-decoder")
+        # How many requests of each connection are on the thread.
+        self._reading: Counter[object] = Counter()
+
+    def predict(self, call: ServerCall) -> Awaitable[Request]:
+        """Returns what a call of the policy says."""
+        return self._read(call, self._predict_quickly, self._predict)
+
+    def _predict_quickly(self, message: Message) -> Request | None:
+        request = codec.decode_predict_request_quickly(message, self._max_items)
+        return None if request is None else (request, self._kind(request))
+
+    def _predict(self, message: Message) -> Request:
+        request = codec.decode_predict_request(message, self._max_items)
+        return request, self._kind(request)
+
+    def read(
+        self, call: ServerCall, cls: type[wire.M], *, in_order: bool = False
+    ) -> Awaitable[wire.M]:
+        """Returns the message of another call.
+
+        Args:
+            call: The call.
+            cls: What its message is.
+            in_order: Whether it is one for the policy.
+        """
+
+        def read(message: Message) -> wire.M:
+            return wire.read_message(cls, message, self._max_items)
+
+        def read_quickly(message: Message) -> wire.M | None:
+            return read(message) if len(message) <= codec.QUICK_BYTES else None
+
+        return self._read(call, read_quickly, read, in_order=in_order)
+
+    async def _read(
+        self,
+        call: ServerCall,
+        quickly: Callable[[Message], T | None],
+        slowly: Callable[[Message], T],
+        *,
+        in_order: bool = True,
+    ) -> T:
+        take: Callable[[], Message] = call.message
+        if not call.compressed:
+            message = call.message()
+            # Behind another one of its connection it has to take the same way.
+            behind = in_order and self._reading and call.connection in self._reading
+            if not behind and (quick := quickly(message)) is not None:
+                return quick
+            take = lambda: message  # noqa: E731 - one of two
+
+        def work() -> tuple[T, int]:
+            message = take()
+            return _giving_way(lambda: slowly(message)), len(message)
+
+        self._reading[call.connection] += 1
+        try:
+            read, size = await self._thread.run(work)
+        finally:
+            self._leave(call.connection)
+        if call.compressed:
+            call.hold(size)
+        return read
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """Calls what takes long and is no reading, where it keeps nobody waiting."""
+        return await self._thread.run(lambda: _giving_way(function))
+
+    def _leave(self, connection: object) -> None:
+        self._reading[connection] -= 1
+        if not self._reading[connection]:
+            del self._reading[connection]
+
+    def close(self) -> None:
+        """Ends the thread, after what it has."""
+        self._thread.close()
