@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features microbench profile soak hostile docs docs-serve build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features simulate batching microbench profile soak hostile docs docs-serve build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ bench: $(STAMP) ## Measure side by side with others for ten minutes; write table
 
 features: $(STAMP) ## Measure what TLS, tokens, metrics, spans and the inspect page cost a call
 	$(BIN)/python -m benchmarks.features $(BENCH_ARGS)
+
+simulate: $(STAMP) ## Simulate up to 1,000 replicas for some minutes; write the tables and picture of a page
+	$(BIN)/python -m benchmarks.simulation $(BENCH_ARGS)
+
+batching: $(STAMP) ## Measure what joining the calls of 8 and 64 clients gains; PyTorch for all of it
+	$(BIN)/python -m benchmarks.batching $(BENCH_ARGS)
 
 microbench: $(STAMP) ## Measure codec, framing and headers beside the variants that lost
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)

@@ -89,7 +89,7 @@ def write(path: Path, results: Results) -> None:
     """Writes results as JSON, rounded to what they are worth."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        json.dumps(_rounded(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(rounded(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 
 
@@ -101,11 +101,12 @@ def read(path: Path) -> Results:
     return results
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Returns a value with all numbers in it rounded to four digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
