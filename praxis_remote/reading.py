@@ -18,6 +18,7 @@ from typing import TypeVar
 from . import codec, wire
 from .http2 import ServerCall
 from .scheduler import Scheduler
+from .specs.publishing import Specs
 
 __all__ = ["Reading"]
 
@@ -52,27 +53,37 @@ class Reading:
         max_items: Of a request; see `Limits`.
         kind: Returns what is equal for requests of the policy that may be joined. It takes
             about as long as to read them.
+        specs: What the policy expects.
     """
 
     def __init__(
-        self, max_items: int, kind: Callable[[codec.PredictCall], Hashable | None]
+        self, max_items: int, kind: Callable[[codec.PredictCall], Hashable | None], specs: Specs
     ) -> None:
         self._max_items = max_items
         self._kind = kind
+        self._specs = specs
         self._thread = Scheduler("praxis-remote-decoder")
         # How many requests of each connection are on the thread.
         self._reading: Counter[object] = Counter()
 
     def predict(self, call: ServerCall) -> Awaitable[Request]:
-        """Returns what a call of the policy says."""
+        """Returns what a call of the policy says.
+
+        Raises:
+            InvalidArgumentError: It is not what the policy expects.
+        """
         return self._read(call, self._predict_quickly, self._predict)
 
     def _predict_quickly(self, message: Message) -> Request | None:
         request = codec.decode_predict_request_quickly(message, self._max_items)
-        return None if request is None else (request, self._kind(request))
+        # To tell what is wrong with it takes longer than to read it once more.
+        if request is None or not self._specs.fits(request):
+            return None
+        return request, self._kind(request)
 
     def _predict(self, message: Message) -> Request:
         request = codec.decode_predict_request(message, self._max_items)
+        self._specs.check(request)
         return request, self._kind(request)
 
     def read(
@@ -123,10 +134,6 @@ class Reading:
         if call.compressed:
             call.hold(size)
         return read
-
-    async def aside(self, function: Callable[[], T]) -> T:
-        """Calls what takes long and is no reading, where it keeps nobody waiting."""
-        return await self._thread.run(lambda: _giving_way(function))
 
     def _leave(self, connection: object) -> None:
         self._reading[connection] -= 1

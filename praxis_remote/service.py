@@ -90,8 +90,8 @@ class PolicyService:
         self._closed = threading.Event()
         # What `model_info` last returned, or raised.
         self._model_info: str | HandlerError | None = None
-        self._reading = Reading(max_items, self._predictor.kind)
-        self._specs = Specs(handler, scheduler, self._reading.aside)
+        self._specs = Specs(handler, scheduler)
+        self._reading = Reading(max_items, self._predictor.kind, self._specs)
         health, reflection = Health(self.readiness), Reflection()
         streams: dict[str, Callable[[Any], Awaitable[Segments]]] = {
             WATCH: health.watch,
@@ -156,17 +156,20 @@ class PolicyService:
         return await self._routes[call.path](call)
 
     async def _predict(self, call: ServerCall) -> Segments:
+        # One that came before the policy said what it expects is looked at in its turn.
+        early = not self._specs.asked
         request, kind = await self._reading.predict(call)
         call.mark()
-        if self._specs.checks:
-            await self._specs.check(request, call.deadline)
         visit = Visit(call, "predict_action", range(len(request.observations)))
-        asked = Asked(visit, request, kind)
-        running = self._scheduler.run(
-            lambda: visit.run(lambda: self._predictor.alone(asked)),
-            call.deadline,
-            self._predictor.ticket(asked),
-        )
+        asked = Asked(visit, request, None if early else kind)
+
+        def predict() -> Segments:
+            if early:
+                self._specs.check(request)
+            return visit.run(lambda: self._predictor.alone(asked))
+
+        ticket = self._predictor.ticket(asked)
+        running = self._scheduler.run(predict, call.deadline, ticket)
         if self._eviction is None:
             return await running
         return await self._eviction.predicting(call, request.episode_ids or (), running)

@@ -17,6 +17,7 @@ from http2_peers import RawClient, framed
 from praxis_remote import PolicyServer, codec, wire
 from praxis_remote.calls import HEALTH_CHECK, PREDICT, RESET
 from praxis_remote.schema import ResetRequest
+from praxis_remote.specs import NumberSpec, ObservationSpec
 from praxis_remote.testing import GatedHandler, RecordingHandler
 
 WAIT = 30.0
@@ -142,3 +143,21 @@ def test_another_connection_does_not_wait_for_what_is_being_read(
         blocked.let_end()
         calls.finish()
     assert [prediction.episode_ids for prediction in handler.predictions] == [("small",)]
+
+
+def test_no_call_overtakes_another_one_that_a_spec_is_compared_with() -> None:
+    class Specified(Noting):
+        def observation_spec(self) -> ObservationSpec:
+            return ObservationSpec({"number": NumberSpec(required=False)})
+
+    handler = Specified()
+    with PolicyServer(handler, port=0) as server, RawClient(server.port) as peer:
+        calls = Pipeline(peer)
+        for turn in range(3):
+            calls.predict(MANY, f"{turn}: many")
+            calls.predict({"number": "none"}, f"{turn}: refused")
+            calls.predict(SMALL, f"{turn}: small behind it")
+            calls.reset(f"{turn}: reset")
+        calls.finish()
+    ran = ("many", "small behind it", "reset")
+    assert handler.happened == [f"{turn}: {what}" for turn in range(3) for what in ran]

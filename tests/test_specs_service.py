@@ -12,7 +12,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -35,7 +35,6 @@ from praxis_remote.errors import (
     UnsupportedTypeError,
 )
 from praxis_remote.protocol import SpecHandler
-from praxis_remote.scheduler import Scheduler
 from praxis_remote.schema import DType, PredictResponse, Tensor
 from praxis_remote.schema.generated_specs import KeySpec, SpecKind, SpecResponse
 from praxis_remote.specs import KwargSpec, ObservationSpec, TensorSpec, TextSpec
@@ -166,26 +165,31 @@ def test_a_request_of_very_many_keys_is_checked_and_keeps_its_error_short(face: 
     assert len(policy.predictions) == 1
 
 
+ASIDE = ["praxis-remote-decoder"]
+
+
 @pytest.mark.parametrize(
-    ("observations", "expected"),
-    [([GOOD], 0), ([GOOD] * (QUICK_ITEMS + 1), 1), ([GOOD, BAD], 1)],
+    ("observations", "threads"),
+    [([GOOD], []), ([GOOD] * (QUICK_ITEMS + 1), ASIDE), ([GOOD, BAD], ASIDE)],
     ids=["short", "long", "wrong"],
 )
-def test_what_takes_long_is_looked_at_beside_the_event_loop(
-    observations: list[Any], expected: int
+def test_what_takes_long_is_told_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, observations: list[Any], threads: list[str]
 ) -> None:
-    looks: list[Callable[[], str]] = []
+    told: list[str] = []
+    check = Specs.check
 
-    async def aside(look: Callable[[], str]) -> str:
-        looks.append(look)
-        return ""
+    def note(specs: Specs, request: PredictCall) -> None:
+        told.append(threading.current_thread().name)
+        check(specs, request)
 
-    scheduler = Scheduler()
-    specs = Specs(SpecifiedHandler(SPEC), scheduler, aside)
-    specs.ask()
-    asyncio.run(specs.check(PredictCall(observations, {}, None), None))
-    scheduler.close()
-    assert len(looks) == expected
+    with connected(SpecifiedHandler(SPEC), timeout=30) as (_, client):
+        # From now on it is known what the policy expects.
+        client.observation_spec()
+        monkeypatch.setattr(Specs, "check", note)
+        with suppress(InvalidArgumentError):
+            client.predict_action(observations)
+    assert told == threads
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable
 
 from ..calls import Deadline
-from ..codec import QUICK_ITEMS, PredictCall
+from ..codec import PredictCall
 from ..errors import HandlerError, InvalidArgumentError
 from ..scheduler import Scheduler
 from ..schema.generated_specs import SpecRequest, SpecResponse
@@ -22,33 +21,20 @@ from .spec import ObservationSpec
 __all__ = ["Specs"]
 
 
-class Aside(Protocol):
-    """Runs what takes long in Python where it keeps neither the loop nor the policy waiting."""
-
-    def __call__(self, function: Callable[[], str], /) -> Awaitable[str]:
-        """Returns what the function returns."""
-
-
 class Specs:
     """What a policy expects, once it has said so.
 
     Args:
         handler: The policy; it may have the method of `SpecHandler`.
         scheduler: The thread on which it is asked.
-        aside: Where requests are looked at that are long or wrong.
-
-    Attributes:
-        checks: Whether requests are checked; False for a policy that says nothing.
     """
 
-    def __init__(self, handler: object, scheduler: Scheduler, aside: Aside) -> None:
+    def __init__(self, handler: object, scheduler: Scheduler) -> None:
         self._method: Callable[[], object] | None = getattr(handler, "observation_spec", None)
         self._scheduler = scheduler
-        self._aside = aside
         self._asked = self._method is None
         self._fit: Fit | None = None
         self._response = encode_spec(None)
-        self.checks = self._method is not None
 
     def ask(self) -> None:
         """Asks the policy. Called on its thread, once it is warm and before all calls.
@@ -63,40 +49,39 @@ class Specs:
         except BaseException as error:  # a policy may raise anything, SystemExit included
             text = f"{type(error).__name__}: {error}".removesuffix(": ")
             raise HandlerError(f"the policy's observation_spec() failed: {text}") from error
-        if spec is None:
-            self.checks = False
-        elif isinstance(spec, ObservationSpec):
+        if isinstance(spec, ObservationSpec):
             self._fit, self._response = Fit(spec), encode_spec(spec)
-        else:
+        elif spec is not None:
             raise HandlerError(
                 f"the policy's observation_spec() returned a {type(spec).__name__}; "
                 "return a praxis_remote.specs.ObservationSpec, or None for none"
             )
         self._asked = True
 
-    async def check(self, request: PredictCall, deadline: Deadline | None) -> None:
-        """Looks at a request, before it waits for the policy.
+    @property
+    def asked(self) -> bool:
+        """Whether it is known what the policy expects. Before, no request can be checked."""
+        return self._asked
 
-        On the event loop, where a request takes some 0.2 µs for each key, much less than it
-        took to decode: what is wrong is told also while the policy works, and takes nothing of
-        its time. Long requests go where long ones are decoded, and so do wrong ones, of which
-        telling takes more.
+    def fits(self, request: PredictCall) -> bool:
+        """Returns whether a request is what the policy expects, as far as that is known.
+
+        It takes some 0.2 µs for each key, much less than it took to decode: an event loop may
+        ask, so that a wrong request is refused while the policy works, and takes nothing of its
+        time.
+        """
+        return self._fit is None or self._fit(request.observations, request.policy_kwargs)
+
+    def check(self, request: PredictCall) -> None:
+        """Tells what is wrong with a request, which may take long in Python.
 
         Raises:
             InvalidArgumentError: It is not what the policy expects; all of it is told.
-            RemoteError: The policy did not say in time what it expects.
         """
-        await self._wait(deadline)
-        fit = self._fit
-        if fit is None:
-            return
-        observations, policy_kwargs, _ = request
-        items = sum(map(len, observations)) + len(policy_kwargs)
-        if items <= QUICK_ITEMS and fit(observations, policy_kwargs):
-            return
-        text = await self._aside(lambda: explain(fit, observations, policy_kwargs))
-        if text:
-            raise InvalidArgumentError(text)
+        if self._fit is not None and not self.fits(request):
+            raise InvalidArgumentError(
+                explain(self._fit, request.observations, request.policy_kwargs)
+            )
 
     async def get_observation_spec(
         self,
