@@ -77,6 +77,8 @@ class PolicyServer:
             may call.
         socket_mode: The permissions of a UNIX socket's file, such as ``0o660``: who may
             write to it may connect. None: what the umask leaves.
+        shared_memory: Whether clients of the same user may hand over large messages in
+            shared memory, on a UNIX socket without TLS.
         scheduler: The thread to run the policy on, where the policy was made on it.
         max_workers: Taken for the sake of praxis-remote 0.1.1 and without effect.
 
@@ -107,6 +109,7 @@ class PolicyServer:
         tls: ServerTLSLike | None = None,
         tokens: TokensLike | None = None,
         socket_mode: int | None = None,
+        shared_memory: bool = True,
         scheduler: Scheduler | None = None,
         max_workers: int | None = None,  # noqa: ARG002 - see the docstring
     ) -> None:
@@ -136,6 +139,7 @@ class PolicyServer:
             small=self._service.small,
             admit=None if gate is None else gate.check,
             tls=None if contexts is None else contexts.get,
+            shared_memory=shared_memory,
         )
         warn_if_open(self._address, contexts, named=gate is not None)
         log.info("listening on %s", self._address, extra=self._event("listening"))

@@ -33,6 +33,7 @@ from ..framing import MessageReader, Reserve, Segments
 from ..limits import Limits
 from ..logs import Event, event, printable
 from ..memory import Pool
+from ..shared_memory import AVAILABLE, Borrower, peer_of
 from .budget import Account, Budget
 from .cipher import Cipher
 from .protocol import Protocol
@@ -64,6 +65,9 @@ _SLOW = 256 * 1024
 # Of a request for a method whose requests are a name at most, some of which may be called
 # without a token: nobody shall fill memory with what is not counted as his.
 _MAX_SMALL = 4096
+
+# Of shared memory, beyond what messages take: a client makes it somewhat too large.
+_AREA_BYTES = 4 * 2**20
 
 # Files that the rest of the process may want, and those that a connection takes.
 _FILES_LEFT, _FILES_EACH = 128, 2
@@ -129,6 +133,7 @@ class _ServerConnection(Owner):
         self.account = listener.open_account()
         self.called = False
         self.streaming = 0
+        self._borrowed: Borrower | None = None
         self.protocol = Protocol(
             self, client_side=False, silences=silences, cipher=listener.make_cipher()
         )
@@ -138,6 +143,22 @@ class _ServerConnection(Owner):
         """The client's address; for one without, as on a UNIX socket, the socket's."""
         name = self.protocol.connection.transport.get_extra_info
         return name_peer(name("peername"), name("sockname"))
+
+    @cached_property
+    def borrower(self) -> Borrower | None:
+        """What maps the memory that the client shares; None if it cannot share any."""
+        sock = self.protocol.connection.transport.get_extra_info("socket")
+        peer = peer_of(sock) if self._listener.shares_memory and sock is not None else None
+        if peer is None:
+            return None
+        most = 2 * self._listener.max_message_size + _AREA_BYTES
+        self._borrowed = Borrower(peer, self.account.give_back, most)
+        return self._borrowed
+
+    def drop_idle_memory(self) -> None:
+        """Lets go of shared memory that no call uses."""
+        if self._borrowed is not None:
+            self._borrowed.drop_idle()
 
     @property
     def idle(self) -> bool:
@@ -203,6 +224,8 @@ class _ServerConnection(Owner):
     @override
     def connection_closed(self, reason: str) -> None:
         self._listener.drop(self)
+        if self._borrowed is not None:
+            self._borrowed.close()
         if self.protocol.made:
             reason = printable(reason)
             fields = event("connection_closed", peer=self.peer, reason=reason)
@@ -230,8 +253,10 @@ class Listener:
         admit: Raises `RemoteError` for a call of a path with a credential, whatever the
             service, that it does not let in.
         tls: Returns the context for a new connection.
+        shared_memory: Whether clients on a UNIX socket without TLS may share memory.
 
     Attributes:
+        shares_memory: Whether they may, and this system can.
         kinds: What a call is made of, by its path; `ServerCall` where there is nothing.
         max_message_size: Bytes of a request or response.
         memory: Where large requests arrive.
@@ -249,7 +274,9 @@ class Listener:
         small: Collection[str] = (),
         admit: Callable[[str, bytes | None], None] | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        shared_memory: bool = True,
     ) -> None:
+        self.shares_memory = shared_memory and AVAILABLE and tls is None
         self.kinds: dict[str, type[ServerCall]] = dict.fromkeys(streams, StreamCall)
         self._service = service
         self._small = frozenset(small)
@@ -343,6 +370,8 @@ class Listener:
         account = call.connection.account
         if account.fits(size):
             return
+        for connection in self.connections:
+            connection.drop_idle_memory()
         now = time.monotonic()
         others = [other for other in self._running if other.held and other is not call]
         slow = sorted((o for o in others if o.speed(now) < _SLOW), key=lambda o: o.speed(now))
