@@ -123,6 +123,8 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--log-level", choices=_LOG_LEVELS, default="info", help=text)
     text = "of a line: for people, or one JSON object with the fields; %(default)s by default"
     parser.add_argument("--log-format", choices=_LOG_FORMATS, default="text", help=text)
+    text = "take no large messages in shared memory from this user's clients on a UNIX socket"
+    parser.add_argument("--no-shared-memory", action="store_true", help=text)
     add_server_security(parser)
     add_metrics_options(parser)
 
@@ -187,6 +189,7 @@ def _make_server(
             max_pending=arguments.max_pending,
             limits=limits,
             observers=observers,
+            shared_memory=not arguments.no_shared_memory,
             scheduler=scheduler,
             **security,
         )

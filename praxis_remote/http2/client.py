@@ -418,19 +418,19 @@ class ClientConnection(Owner):
         while True:
             writer = self._writer(segments)
             loan = None
-            if self._lender is not None and self._lender.wants(writer.size):
-                loan = await self._lender.lend(segments)
+            if self._lender is not None and self._lender.wants(path, writer.size):
+                loan = await self._lender.lend(path, segments)
                 writer = writer if loan is None else self._writer(loan.segments)
             reader = MessageReader(self._max_message_size, "response", find=find)
             call = _ClientCall(reader, self._protocol, loan)
             try:
                 response = await self._try(call, writer, headers, deadline)
                 if self._lender is not None:
-                    self._lender.expected = len(response.message)
+                    self._lender.note_response(path, len(response.message))
                 return response
             except RemoteError as error:
-                if loan is not None and loan.refused:
-                    continue  # the server has not begun on it, and is not offered any more
+                if loan is not None and loan.refused and error.never_ran:
+                    continue  # on the socket; the server is offered no more memory
                 pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
                 if pause is None:
                     error.address = str(self._address)

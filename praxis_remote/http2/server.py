@@ -233,6 +233,8 @@ class _ServerConnection(Owner):
 
     def look(self, now: float, handshake_seconds: float) -> None:
         """Looks whether the client is there, and does what it should."""
+        if self._borrowed is not None:
+            self._borrowed.drop_gone()
         if self._greeted:
             self.protocol.look(now)
         elif self.protocol.made and now - self._since >= handshake_seconds:

@@ -76,6 +76,9 @@ class Caller(Protocol):
     def borrower(self) -> Borrower | None:
         """What maps the memory that the caller shares; None if it cannot share any."""
 
+    def drop_idle_memory(self) -> None:
+        """Lets go of shared memory that no call uses."""
+
     @property
     def peer(self) -> str:
         """The caller's address."""
@@ -328,6 +331,8 @@ class ServerCall(Call):
             self.held += size
 
     def _hold_area(self, size: int) -> None:
+        if not self.connection.account.allows(size):
+            self.connection.drop_idle_memory()
         self.connection.account.check(size)
         self._listener.make_room(self, size)
         self.connection.account.take(size)
@@ -392,7 +397,8 @@ class ServerCall(Call):
         if not self._cut_off:
             self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._reader.clear()
-        self._borrowed = None
+        if self._borrowed is not None:
+            self._borrowed.end()
         self.connection.account.give_back(self.held)
         self._listener.forget(self)
 

@@ -82,7 +82,6 @@ class Area:
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
-        self._bytes = np.frombuffer(memory, np.uint8)
         self._use = _Use(memory)
         self._guard: weakref.ref[object] | None = None
 
@@ -122,14 +121,15 @@ class Area:
             size: How many.
             tell: Whether the head shall say then that the area is free.
         """
-        data = self._bytes[start : start + size]
+        # Not a slice of another array, to which numpy would have views of it refer instead.
+        data = np.frombuffer(self._memory, np.uint8, size, start)
         self._use.begin()
         self._guard = weakref.ref(data, partial(self._use.end, tell))
         return data.data
 
     def view(self, start: int, size: int) -> memoryview:
         """Returns so many bytes of it, for whoever knows that they are in use by nobody else."""
-        return self._bytes[start : start + size].data
+        return memoryview(self._memory)[start : start + size]
 
 
 def pad(segments: Segments) -> int:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..calls import SHARED_MEMORY, Headers
 from ..errors import InvalidValueError, MessageTooLargeError, RemoteError, ResourceExhaustedError
@@ -19,12 +20,27 @@ from .reference import MAPPED, REFUSED, UNREAD, Reference, decode_offer, encode_
 _MAX_AREAS = 16
 
 
+@dataclass
+class _Mapped:
+    """An area of a client.
+
+    Attributes:
+        area: It.
+        counted: Whether its bytes are counted as the connection's.
+        called: Whether a call has it, rather than nobody, or the policy after the call.
+    """
+
+    area: Area
+    counted: bool = False
+    called: bool = False
+
+
 class Borrower:
     """Maps what the client of one connection has made, and remembers it.
 
     Args:
         peer: The client.
-        give_back: Called with the bytes of an area that is not mapped any more.
+        give_back: Called with the bytes of an area that do not count any more.
         max_size: Bytes of an area.
     """
 
@@ -32,42 +48,50 @@ class Borrower:
         self._peer = peer
         self._give_back = give_back
         self._max_size = max_size
-        self._areas: dict[tuple[int, bytes], Area] = {}
+        self._mapped: dict[tuple[int, bytes], _Mapped] = {}
 
-    def find(self, reference: Reference, take: Callable[[int], None]) -> Area:
-        """Returns an area that nobody uses.
+    def borrow(self, reference: Reference, take: Callable[[int], None]) -> _Mapped:
+        """Returns an area that nobody uses, and that is a call's from now on.
 
         Args:
             reference: Which.
-            take: Counts the bytes of an area before it is mapped; may raise.
+            take: Counts the bytes of an area; may raise.
 
         Raises:
             InvalidValueError: There is no such memory, or it is in use.
             ResourceExhaustedError: There is too much of it.
         """
-        self._drop(lambda area: area.state == GONE)
-        key = (reference.file, reference.nonce)
-        area = self._areas.get(key)
-        if area is None:
-            area = self._areas[key] = self._map(reference, take)
-        if area.size != reference.size:
+        self.drop_gone()
+        mapped = self._mapped.get((reference.file, reference.nonce))
+        if mapped is None:
+            return self._map(reference, take)
+        if mapped.area.size != reference.size:
             raise InvalidValueError(
-                f"{SHARED_MEMORY}: memory of {reference.size} bytes; it has {area.size}"
+                f"{SHARED_MEMORY}: memory of {reference.size} bytes; it has {mapped.area.size}"
             )
-        if area.claimed:
+        if mapped.area.claimed or mapped.called:
             raise InvalidValueError(
                 f"{SHARED_MEMORY}: file {reference.file} is in use by another call, or twice by "
                 "this one; take another"
             )
-        return area
+        # So that to count it does not have it dropped.
+        mapped.called = True
+        try:
+            if not mapped.counted:
+                take(reference.size)
+                mapped.counted = True
+        except ResourceExhaustedError:
+            mapped.called = False
+            raise
+        return mapped
 
-    def _map(self, reference: Reference, take: Callable[[int], None]) -> Area:
+    def _map(self, reference: Reference, take: Callable[[int], None]) -> _Mapped:
         size, file = reference.size, reference.file
         if size > self._max_size:
             raise InvalidValueError(
                 f"{SHARED_MEMORY}: memory of {size} bytes; allowed: {self._max_size}"
             )
-        if len(self._areas) >= _MAX_AREAS:
+        if len(self._mapped) >= _MAX_AREAS:
             raise ResourceExhaustedError(
                 f"{SHARED_MEMORY}: {_MAX_AREAS} pieces of memory are in use; no more are allowed"
             )
@@ -82,19 +106,36 @@ class Borrower:
                 f"{SHARED_MEMORY}: file {file} of process {self._peer.process} cannot be used: "
                 f"{error}"
             ) from None
-        return area
+        mapped = _Mapped(area, counted=True, called=True)
+        self._mapped[file, reference.nonce] = mapped
+        return mapped
+
+    def drop_gone(self) -> None:
+        """Lets go of what the client does not need any more."""
+        self._drop(lambda mapped: mapped.area.state == GONE)
 
     def drop_idle(self) -> None:
-        """Lets go of what no call uses; it is mapped again when one does."""
-        self._drop(lambda area: not area.claimed)
+        """Lets go of what no call uses; it is mapped again when one does.
+
+        What the policy keeps after a call counts no more than what came on the socket.
+        """
+        self._drop(lambda mapped: not (mapped.called or mapped.area.claimed))
+        for mapped in self._mapped.values():
+            if not mapped.called:
+                self._stop_counting(mapped)
 
     def close(self) -> None:
         """Lets go of all; what the policy keeps of it stays."""
         self._drop(lambda _: True)
 
-    def _drop(self, unneeded: Callable[[Area], bool]) -> None:
-        for key in [key for key, area in self._areas.items() if unneeded(area)]:
-            self._give_back(self._areas.pop(key).size)
+    def _drop(self, unneeded: Callable[[_Mapped], bool]) -> None:
+        for key in [key for key, mapped in self._mapped.items() if unneeded(mapped)]:
+            self._stop_counting(self._mapped.pop(key))
+
+    def _stop_counting(self, mapped: _Mapped) -> None:
+        if mapped.counted:
+            mapped.counted = False
+            self._give_back(mapped.area.size)
 
 
 class Borrowed:
@@ -106,6 +147,7 @@ class Borrowed:
 
     def __init__(self, borrower: Borrower) -> None:
         self._borrower = borrower
+        self._mapped: list[_Mapped] = []
         self._request: memoryview | None = None
         self._room: memoryview | None = None
         self._start = 0
@@ -118,7 +160,7 @@ class Borrowed:
         Args:
             offer: As the metadata has it.
             limit: Bytes of a request.
-            take: As in `Borrower.find`.
+            take: As in `Borrower.borrow`.
 
         Raises:
             RemoteError: It cannot be used.
@@ -130,11 +172,11 @@ class Borrowed:
             if request is not None and request.length > limit:
                 raise MessageTooLargeError("request", request.length, limit)
             if request is not None:
-                area = self._borrower.find(request, take)
+                area = self._borrow(request, take)
                 if not asks:
                     self._request = area.claim(request.start, request.length, tell=True)
             if response is not None:
-                area = self._borrower.find(response, take)
+                area = self._borrow(response, take)
                 self._start = response.start
                 self._room = area.claim(response.start, area.size - response.start, tell=True)
             self._word = MAPPED if asks else None
@@ -147,6 +189,11 @@ class Borrowed:
                 raise
             # The message comes on the socket, and so do all that follow.
             self._word = None
+
+    def _borrow(self, reference: Reference, take: Callable[[int], None]) -> Area:
+        mapped = self._borrower.borrow(reference, take)
+        self._mapped.append(mapped)
+        return mapped.area
 
     def read(self, message: bytearray | memoryview) -> bytearray | memoryview:
         """Returns the request, which is the caller's.
@@ -176,6 +223,12 @@ class Borrowed:
         await copy(segments, room[pad(segments) :])
         self._word = encode_place(self._start + pad(segments), size)
         return True
+
+    def end(self) -> None:
+        """Takes the news that the call has ended."""
+        self._request = self._room = None
+        for mapped in self._mapped:
+            mapped.called = False
 
     def trailers(self) -> Headers:
         """Returns what the reply says."""

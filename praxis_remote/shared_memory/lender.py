@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import mmap
 import os
@@ -21,6 +22,9 @@ from .reference import MAPPED, REFUSED, UNREAD, Offer, Reference, decode_place
 # Pieces of memory that one connection may have, each of which takes a file.
 _MAX_PIECES = 8
 
+# What was not used for so long is given back to the system.
+_SPARE_SECONDS = 5.0
+
 # So that messages of about the same size find room in the same memory.
 _STEP = 2 * 2**20
 
@@ -31,6 +35,7 @@ class _Piece:
     Attributes:
         area: It.
         loaned: Whether a call of this process uses it.
+        recent: Whether one has, of late.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,7 +43,7 @@ class _Piece:
         self._owner = os.getpid()
         self.area = Area(memory)
         self.area.nonce = secrets.token_bytes(NONCE_BYTES)
-        self.loaned = False
+        self.loaned = self.recent = False
 
     @property
     def free(self) -> bool:
@@ -47,7 +52,7 @@ class _Piece:
 
     def lend(self) -> None:
         """Has it be the server's, and a call's."""
-        self.loaned = True
+        self.loaned = self.recent = True
         self.area.state = LENT
 
     def give_back(self, *, untouched: bool) -> None:
@@ -163,9 +168,6 @@ class Lender:
 
     Args:
         max_message_size: Bytes of a request or a response.
-
-    Attributes:
-        expected: Bytes that the next response may have: those of the last one.
     """
 
     def __init__(self, max_message_size: int) -> None:
@@ -173,13 +175,22 @@ class Lender:
         self._pieces: list[_Piece] = []
         self._stage = _Stage.UNKNOWN
         self._owner = os.getpid()
-        self.expected = 0
+        # Bytes that the next response of a method may have: those of the last one.
+        self._expected: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    def wants(self, size: int) -> bool:
-        """Tells whether a call with a request of so many bytes shall lend any."""
-        return size >= LARGE_BYTES or self.expected >= LARGE_BYTES
+    def wants(self, path: str, size: int) -> bool:
+        """Tells whether a call of a method, with a request of so many bytes, shall lend any."""
+        return size >= LARGE_BYTES or path in self._expected
 
-    async def lend(self, segments: Segments) -> Loan | None:
+    def note_response(self, path: str, size: int) -> None:
+        """Takes note of a response; the next one of the method may have the same size."""
+        if size >= LARGE_BYTES:
+            self._expected[path] = size
+        elif self._expected:
+            self._expected.pop(path, None)
+
+    async def lend(self, path: str, segments: Segments) -> Loan | None:
         """Returns the loan for a call; None where the socket has to do."""
         if os.getpid() != self._owner:
             return None
@@ -189,7 +200,7 @@ class Lender:
             return None
         size = sum(map(len, segments))
         request = self._take(size) if size >= LARGE_BYTES else None
-        response = self._take(self.expected) if self.expected >= LARGE_BYTES else None
+        response = self._take(self._expected[path]) if path in self._expected else None
         if request is None and response is None:
             return None
         room = None if response is None else _Loaned(response, response.refer())
@@ -233,6 +244,8 @@ class Lender:
             self._pieces.remove(piece)
             self._pieces.append(piece)
             piece.lend()
+            if self._timer is None:
+                self._look_later()
         return piece
 
     def _make(self, size: int) -> _Piece | None:
@@ -254,8 +267,24 @@ class Lender:
         taken = sum(piece.area.size for piece in self._pieces)
         return len(self._pieces) < _MAX_PIECES and taken + size <= self._max_bytes
 
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._drop_spare)
+
+    def _drop_spare(self) -> None:
+        """Gives back to the system what was not used of late."""
+        self._timer = None
+        for piece in [piece for piece in self._pieces if piece.free and not piece.recent]:
+            self._pieces.remove(piece)
+            piece.close()
+        for piece in self._pieces:
+            piece.recent = False
+        if self._pieces:
+            self._look_later()
+
     def close(self) -> None:
         """Lets go of all."""
+        if self._timer is not None:
+            self._timer.cancel()
         for piece in self._pieces:
             piece.close()
         self._pieces.clear()
