@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features microbench profile soak hostile docs docs-serve build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features same-host microbench profile soak hostile docs docs-serve build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(STAMP) ## Measure side by side with others for ten minutes; write table
 
 features: $(STAMP) ## Measure what TLS, tokens, metrics, spans and the inspect page cost a call
 	$(BIN)/python -m benchmarks.features $(BENCH_ARGS)
+
+same-host: $(STAMP) ## Measure what shared memory brings on a UNIX socket
+	$(BIN)/python -m benchmarks.same_host $(BENCH_ARGS)
 
 microbench: $(STAMP) ## Measure codec, framing and headers beside the variants that lost
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)
