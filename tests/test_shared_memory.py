@@ -608,8 +608,11 @@ for number in range(3):
         assert ended.get(timeout=WAIT) == "CANCELLED"
         with PolicyClient(unix, timeout=WAIT) as client:
             client.health_check()
-        assert server.status().held_bytes == 0
-        handler.let_end()
+            assert server.status().held_bytes == 0
+            handler.let_end(2)
+            # It comes after that of the client that is no more.
+            client.predict_action([{"image": image(3, 1000)}])
+    del handler.predictions[3:]
     shared = [is_shared(observed(prediction)) for prediction in handler.predictions]
     assert shared == [False, True, True]
     assert observed(handler.predictions[2]).min() == observed(handler.predictions[2]).max() == 2
