@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features simulate batching microbench profile soak hostile docs docs-serve build clean help
+.PHONY: setup demo test stateful check style types licenses proto check-proto fuzz bench features simulate batching same-host microbench profile soak hostile docs docs-serve build clean help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ simulate: $(STAMP) ## Simulate up to 1,000 replicas for some minutes; write the 
 
 batching: $(STAMP) ## Measure what joining the calls of 8 and 64 clients gains; PyTorch for all of it
 	$(BIN)/python -m benchmarks.batching $(BENCH_ARGS)
+
+same-host: $(STAMP) ## Measure what shared memory brings on a UNIX socket
+	$(BIN)/python -m benchmarks.same_host $(BENCH_ARGS)
 
 microbench: $(STAMP) ## Measure codec, framing and headers beside the variants that lost
 	$(BIN)/python -m benchmarks.micro $(BENCH_ARGS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 from benchmarks.figures import percentile, ratio
 from benchmarks.options import payload_name, positive_number
@@ -47,27 +48,33 @@ _LIMIT = Limit(least=3, most=2000, seconds=0.4)
 _QUICK_LIMIT = Limit(least=1, most=20, seconds=0.02)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(
+    arguments: list[str] | None = None,
+    pairs: Mapping[str, Pair] = PAIRS,
+    payloads: Sequence[str] = PAYLOADS,
+    program: str = "make features",
+) -> None:
     """Measures and prints a table."""
-    options = parse(arguments)
+    options = parse(arguments, payloads, program)
     begin = time.monotonic()
 
     def progress(text: str) -> None:
         print(f"{time.monotonic() - begin:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     limit = _QUICK_LIMIT if options.quick else _LIMIT
-    study = Study("features", tuple(PAIRS), tuple(options.payloads), limit)
-    print(render(measure([study], options.rounds, progress, PAIRS), options.payloads))
+    study = Study("features", tuple(pairs), tuple(options.payloads), limit)
+    print(render(measure([study], options.rounds, progress, pairs), options.payloads, pairs))
 
 
-def render(samples: list[Sample], payloads: list[str]) -> str:
-    """Returns the p50 of each payload with each feature, and how it compares to none."""
+def render(samples: list[Sample], payloads: list[str], pairs: Mapping[str, Pair] = PAIRS) -> str:
+    """Returns the p50 of each payload with each feature, and how it compares to the first pair."""
     head = ["p50 in ms, and times that without (rounds)"]
+    first = next(iter(pairs))
     rows = []
-    for name, pair in PAIRS.items():
+    for name, pair in pairs.items():
         row = [pair.title]
         for payload in payloads:
-            times, plain = (_medians(samples, each, payload) for each in (name, "without"))
+            times, plain = (_medians(samples, each, payload) for each in (name, first))
             found = ratio(times, plain)
             spread = f"({found['least']:.2f}-{found['most']:.2f})"
             row += [number(percentile(times, 50)), f"{found['median']:.2f} {spread}"]
@@ -85,10 +92,12 @@ def _medians(samples: list[Sample], pair: str, payload: str) -> list[float]:
     ]
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse(
+    arguments: list[str] | None, payloads: Sequence[str] = PAYLOADS, program: str = "make features"
+) -> argparse.Namespace:
     """Returns the options of the command line."""
     parser = argparse.ArgumentParser(
-        prog="make features",
+        prog=program,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,7 +108,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--payloads",
         nargs="+",
         type=payload_name,
-        default=list(PAYLOADS),
+        default=list(payloads),
         metavar="NAME",
         help="only these, such as state",
     )

@@ -135,6 +135,9 @@ class AsyncPolicyClient:
         session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
             proxy can keep a client on one of several servers. Printable ASCII. None: one
             of its own for each client, a pickled copy and a forked child included.
+        shared_memory: Whether large messages go through shared memory, where the server is on
+            a UNIX socket without TLS, can do so and belongs to the same user. Else they go
+            through the socket, as they do when it is False.
 
     Raises:
         ValueError: A host, port, timeout, metadata, number of retries, keepalive, token or
@@ -161,6 +164,7 @@ class AsyncPolicyClient:
         tls: ClientTLSLike | None = None,
         token: TokenLike | None = None,
         session_id: str | None = None,
+        shared_memory: bool = True,
     ) -> None:
         check_max_message_size(max_message_size)
         self._options: dict[str, Any] = {
@@ -175,6 +179,7 @@ class AsyncPolicyClient:
             "tls": tls,
             "token": token,
             "session_id": session_id,
+            "shared_memory": shared_memory,
         }
         self._on_timing = check_on_timing(on_timing)
         self._last_timing: tuple[str, float, float, float, float, str] | None = None
@@ -200,6 +205,7 @@ class AsyncPolicyClient:
             tls=contexts,
             token=None if token is None else Token(token),
             session=encode_session_id(session_id),
+            shared_memory=shared_memory,
         )
         _clients.add(self)
 

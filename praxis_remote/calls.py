@@ -174,7 +174,10 @@ def decode_timeout(value: str) -> float:
 
 _KEY = re.compile(r"[0-9a-z_.\-]+")
 _PRINTABLE = re.compile(r"[ -~]*")
-_RESERVED = ("te", "content-type", "user-agent")
+SHARED_MEMORY = "praxis-shared-memory"
+"""What a client says of memory that the server may open, and the server of its use."""
+
+_RESERVED = ("te", "content-type", "user-agent", SHARED_MEMORY)
 
 SESSION_ID = "praxis-session-id"
 """The metadata by which a client is known to proxies and policies: one value for its life."""
@@ -212,7 +215,7 @@ def _encode_metadata_value(key: object, value: str | bytes) -> str:
     if not (isinstance(key, str) and _KEY.fullmatch(key) and is_metadata(key)):
         raise InvalidValueError(
             f"metadata: key {key!r}; allowed: lower-case letters, digits, '_', '-', '.', "
-            "but not grpc-*, te, content-type, user-agent"
+            f"but not grpc-*, {', '.join(_RESERVED)}"
         )
     if key == SESSION_ID:
         raise InvalidValueError(f"metadata: key {key!r}; give it to the client as session_id=")

@@ -44,6 +44,7 @@ class Channel:
         tls: For connections with TLS.
         token: Shown with every call.
         session: The header that names the client, sent with every call as well.
+        shared_memory: Whether large messages may go through it, on a UNIX socket.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Channel:
         tls: ClientContexts | None = None,
         token: Token | None = None,
         session: Headers = (),
+        *,
+        shared_memory: bool = False,
     ) -> None:
         self.address = address
         self.session = session
@@ -65,6 +68,7 @@ class Channel:
         self._backoff = backoff or Backoff()
         self._tls = tls
         self._token = token
+        self._shared_memory = shared_memory
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
         self._pausing: asyncio.Future[None] | None = None
@@ -88,6 +92,7 @@ class Channel:
             tls=self._tls,
             token=self._token,
             session=session,
+            shared_memory=self._shared_memory,
         )
 
     async def call(
@@ -267,6 +272,7 @@ class Channel:
                     self._max_message_size,
                     self._silences,
                     None if self._tls is None else self._tls.secure(self.address),
+                    shared_memory=self._shared_memory,
                 ),
                 _CONNECT_TIMEOUT,
             )

@@ -82,6 +82,9 @@ class PolicyClient:
         session_id: Sent with every call as the metadata ``praxis-session-id``, by which a
             proxy can keep a client on one of several servers. Printable ASCII. None: one
             of its own for each client, a pickled copy and a forked child included.
+        shared_memory: Whether large messages go through shared memory, where the server is on
+            a UNIX socket without TLS, can do so and belongs to the same user. Else they go
+            through the socket, as they do when it is False.
 
     Raises:
         ValueError: A host, port, timeout, metadata, number of retries, keepalive, token or
@@ -108,6 +111,7 @@ class PolicyClient:
         tls: ClientTLSLike | None = None,
         token: TokenLike | None = None,
         session_id: str | None = None,
+        shared_memory: bool = True,
     ) -> None:
         self._options: dict[str, Any] = {
             "host": host,
@@ -121,6 +125,7 @@ class PolicyClient:
             "tls": tls,
             "token": token,
             "session_id": session_id,
+            "shared_memory": shared_memory,
         }
         self._client = AsyncPolicyClient(**self._options)
         self._start(closed=False)

@@ -112,6 +112,7 @@ class MessageReader:
         reserve: Told of a message's size before its memory is taken; may raise.
 
     Attributes:
+        limit: Bytes allowed.
         compressed: Whether `end` has to decompress it, which may take long.
     """
 
@@ -123,7 +124,7 @@ class MessageReader:
         find: Find | None = None,
         reserve: Reserve | None = None,
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self._what = what
         self._allocate = allocate
         self._find = find
@@ -172,8 +173,8 @@ class MessageReader:
         flag, size = _PREFIX.unpack(self._prefix)
         if flag > 1:
             raise DecodeError(f"{self._what}: compressed flag {flag}; allowed: 0 and 1")
-        if size > self._limit:
-            raise MessageTooLargeError(self._what, size, self._limit)
+        if size > self.limit:
+            raise MessageTooLargeError(self._what, size, self.limit)
         if self._reserve is not None:
             self._reserve(size)
         self.compressed = flag == 1
@@ -227,11 +228,11 @@ class MessageReader:
         inflate = zlib.decompressobj(wbits)
         try:
             # One byte more than allowed tells a bomb without unpacking it.
-            message = bytearray(inflate.decompress(self._message, self._limit + 1))
+            message = bytearray(inflate.decompress(self._message, self.limit + 1))
         except zlib.error as error:
             raise DecodeError(f"the {self._what} is no valid {encoding}: {error}") from error
-        if len(message) > self._limit:
-            raise MessageTooLargeError(f"decompressed {self._what}", len(message), self._limit)
+        if len(message) > self.limit:
+            raise MessageTooLargeError(f"decompressed {self._what}", len(message), self.limit)
         if not inflate.eof:
             raise DecodeError(f"the {self._what} is cut off within its {encoding} data")
         return message

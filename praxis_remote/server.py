@@ -87,6 +87,8 @@ class PolicyServer:
             may call.
         socket_mode: The permissions of a UNIX socket's file, such as ``0o660``: who may
             write to it may connect. None: what the umask leaves.
+        shared_memory: Whether clients of the same user may hand over large messages in
+            shared memory, on a UNIX socket without TLS.
         scheduler: The thread to run the policy on, where the policy was made on it.
         episode_ttl: Seconds after its last call until an episode is over; None for never.
             The policy is told through ``reset(episode_ids=...)``, which it must have.
@@ -124,6 +126,7 @@ class PolicyServer:
         tls: ServerTLSLike | None = None,
         tokens: TokensLike | None = None,
         socket_mode: int | None = None,
+        shared_memory: bool = True,
         scheduler: Scheduler | None = None,
         episode_ttl: float | None = None,
         end_episodes_on_disconnect: bool = False,
@@ -168,6 +171,7 @@ class PolicyServer:
             admit=None if gate is None else gate.check,
             tls=None if contexts is None else contexts.get,
             closed=None if self._eviction is None else self._eviction.disconnected,
+            shared_memory=shared_memory,
         )
         warn_if_open(self._address, contexts, named=gate is not None)
         log.info("listening on %s", self._address, extra=self._event("listening"))

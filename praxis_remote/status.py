@@ -24,7 +24,7 @@ class ServerStatus(NamedTuple):
         connections: That are open.
         in_flight: Calls that have begun and not ended.
         waiting: Of these, how many wait for the policy.
-        held_bytes: Of the messages of calls in flight.
+        held_bytes: Of the messages of calls in flight, and of memory that clients share.
         request_bytes: Of all messages that were received.
         response_bytes: Of all messages that were sent.
         counts: How many calls of each path ended with each status.

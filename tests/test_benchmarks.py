@@ -32,6 +32,7 @@ from benchmarks import (
     profiling,
     readme,
     rounds,
+    same_host,
     tables,
 )
 from benchmarks import results as results_module
@@ -577,3 +578,11 @@ def test_the_features_are_measured_by_one_command(capsys: pytest.CaptureFixture[
     features.main(["--quick", "--rounds", "1", "--payloads", "state"])
     table = capsys.readouterr().out
     assert all(pair.title in table for pair in features.PAIRS.values())
+
+
+def test_shared_memory_is_measured_beside_the_socket_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    same_host.main(["--quick", "--rounds", "1", "--payloads", "16x2x224"])
+    table = capsys.readouterr().out
+    assert all(pair.title in table for pair in same_host.PAIRS.values())

@@ -61,6 +61,8 @@ def connect(address: str, feature: str) -> Client:
         options["on_timing"] = lambda _: None
     elif feature == "spans":
         _trace()
+    elif feature == "socket":
+        options["shared_memory"] = False
     return PraxisClient(PolicyClient(*where(address), timeout=TIMEOUT, **options))
 
 

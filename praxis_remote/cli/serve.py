@@ -138,6 +138,8 @@ def add_serve(commands: Any) -> None:
     add_option(parser, "--episode-ttl", words.duration, metavar="SECONDS", help=text)
     text = "end those of a client that has been without a connection for 10 seconds"
     parser.add_argument("--end-episodes-on-disconnect", action="store_true", help=text)
+    text = "take no large messages in shared memory from this user's clients on a UNIX socket"
+    parser.add_argument("--no-shared-memory", action="store_true", help=text)
     add_server_security(parser)
     add_metrics_options(parser)
 
@@ -206,6 +208,7 @@ def _make_server(
             batched=arguments.batched,
             limits=limits,
             observers=observers,
+            shared_memory=not arguments.no_shared_memory,
             scheduler=scheduler,
             episode_ttl=arguments.episode_ttl,
             end_episodes_on_disconnect=arguments.end_episodes_on_disconnect,

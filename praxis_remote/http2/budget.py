@@ -43,13 +43,17 @@ class Account:
         """Tells whether there is room for so many bytes more among all accounts."""
         return self._budget.used + size <= self._budget.limit
 
+    def allows(self, size: int) -> bool:
+        """Tells whether this account may take so many bytes more, if there is room."""
+        return self.used + size <= self._budget.account_limit
+
     def check(self, size: int) -> None:
         """Looks whether this account may take so many bytes more, if there is room.
 
         Raises:
             ResourceExhaustedError: They are too many for one.
         """
-        if self.used + size > self._budget.account_limit:
+        if not self.allows(size):
             raise ResourceExhaustedError(
                 f"messages of {self.used + size} bytes on one connection; "
                 f"allowed: {self._budget.account_limit}; use more connections, or fewer calls "

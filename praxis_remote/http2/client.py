@@ -22,6 +22,7 @@ from typing_extensions import override
 from ..address import AnyAddress, UnixAddress
 from ..calls import (
     CONTENT_TYPE,
+    SHARED_MEMORY,
     Deadline,
     Headers,
     Metadata,
@@ -42,6 +43,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..framing import ACCEPTED_ENCODINGS, Find, MessageReader, MessageWriter, Segments
+from ..shared_memory import AVAILABLE, Lender, Loan
 from ..timing import SERVER_TIMING
 from ..tls import Secure
 from ..version import __version__
@@ -88,8 +90,9 @@ class Response(NamedTuple):
 class _ClientCall(Call):
     """A call as its caller sees it: settled once, by whatever comes first."""
 
-    def __init__(self, reader: MessageReader, sending: Protocol) -> None:
+    def __init__(self, reader: MessageReader, sending: Protocol, loan: Loan | None = None) -> None:
         super().__init__()
+        self._loan = loan
         self._reader = reader
         self._sending = sending
         self._end: int | None = None
@@ -109,6 +112,8 @@ class _ClientCall(Call):
             self._timing = headers[-1][1]
             headers = headers[:-1]
         self._trailers = headers
+        if self._loan is not None:
+            self._loan.hear(dict(headers).get(SHARED_MEMORY, ""))
         if self._encoding is None:
             try:
                 self._encoding = check_response_headers(headers)
@@ -148,6 +153,8 @@ class _ClientCall(Call):
             raise _blame_server(error) from error
         if message is None:
             raise BadResponseError("status OK came without a message")
+        if self._loan is not None:
+            message = self._loan.read(message)
         return Response(message, decode_metadata(self._trailers), self._timing)
 
     @override
@@ -155,6 +162,16 @@ class _ClientCall(Call):
         if isinstance(error, StreamRefusedError) or self._never_leaves():
             error.never_ran = True
         self._settle(error)
+
+    @property
+    def offer(self) -> str | None:
+        """What the server is told of shared memory."""
+        return None if self._loan is None else self._loan.offer
+
+    def announced(self) -> None:
+        """Takes the news that the headers were handed to the connection."""
+        if self._loan is not None:
+            self._loan.sent = True
 
     def sent(self) -> None:
         """Takes the news that the end of the request was handed to the connection."""
@@ -222,10 +239,14 @@ class ClientConnection(Owner):
         max_message_size: int,
         silences: Silences,
         secure: Secure | None = None,
+        *,
+        shared_memory: bool = False,
     ) -> None:
         self._address = address
         self._scheme = "http" if secure is None else "https"
         self._max_message_size = max_message_size
+        shares = shared_memory and AVAILABLE and isinstance(address, UnixAddress) and not secure
+        self._lender = Lender(max_message_size) if shares else None
         cipher = None if secure is None else Cipher(*secure)
         self._protocol = Protocol(self, client_side=True, silences=silences, cipher=cipher)
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -242,6 +263,8 @@ class ClientConnection(Owner):
         max_message_size: int,
         silences: Silences,
         secure: Secure | None = None,
+        *,
+        shared_memory: bool = False,
     ) -> ClientConnection:
         """Connects, and waits until the peer has shown that it speaks HTTP/2.
 
@@ -252,7 +275,7 @@ class ClientConnection(Owner):
         """
         loop = asyncio.get_running_loop()
         try:
-            self = cls(address, max_message_size, silences, secure)
+            self = cls(address, max_message_size, silences, secure, shared_memory=shared_memory)
             if isinstance(address, UnixAddress):
                 sock = await _connect_unix(address.path)
                 await loop.create_unix_connection(lambda: self._protocol, sock=sock)
@@ -314,6 +337,8 @@ class ClientConnection(Owner):
     @override
     def connection_closed(self, reason: str) -> None:
         self.usable, self._reason = False, reason
+        if self._lender is not None:
+            self._lender.close()
         if not self._greeted.done():
             self._greeted.set_exception(self._not_greeted(reason))
         for call in self._queue:
@@ -391,15 +416,28 @@ class ClientConnection(Owner):
             headers += tuple([volatile(key, value) for key, value in once])
         pauses = iter(_REFUSAL_PAUSES)
         while True:
+            writer = self._writer(segments)
+            loan = None
+            if self._lender is not None and self._lender.wants(path, writer.size):
+                loan = await self._lender.lend(path, segments)
+                writer = writer if loan is None else self._writer(loan.segments)
             reader = MessageReader(self._max_message_size, "response", find=find)
-            call = _ClientCall(reader, self._protocol)
+            call = _ClientCall(reader, self._protocol, loan)
             try:
-                return await self._try(call, self._writer(segments), headers, deadline)
+                response = await self._try(call, writer, headers, deadline)
+                if self._lender is not None:
+                    self._lender.note_response(path, len(response.message))
+                return response
             except RemoteError as error:
+                if loan is not None and loan.refused and error.never_ran:
+                    continue  # on the socket; the server is offered no more memory
                 pause = next(pauses, None) if isinstance(error, StreamRefusedError) else None
                 if pause is None:
                     error.address = str(self._address)
                     raise
+            finally:
+                if loan is not None:
+                    loan.end()
             await asyncio.sleep(_within(pause, deadline))
 
     def _writer(self, segments: Segments) -> MessageWriter:
@@ -473,6 +511,8 @@ class ClientConnection(Owner):
         if not self.usable:
             raise self._not_taken()
         h2 = self._protocol.connection.h2
+        if call.offer is not None:
+            headers = (*headers, volatile(SHARED_MEMORY, call.offer))
         if deadline is not None:
             # What is left when the call leaves; it may have waited for its turn.
             headers = (*headers, volatile("grpc-timeout", encode_timeout(deadline.remaining())))
@@ -488,6 +528,7 @@ class ClientConnection(Owner):
         except H2Error as error:
             text = f"the connection takes no calls: {error}"
             raise NotTakenError(text, never_ran=True) from error
+        call.announced()
         stream = Stream(self._protocol.processor, stream_id)
         self._protocol.processor.register(stream, call)
         if self._next_look is None and self._look_period < math.inf:

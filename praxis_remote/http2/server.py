@@ -33,6 +33,7 @@ from ..framing import MessageReader, Reserve, Segments
 from ..limits import Limits
 from ..logs import Event, event, printable
 from ..memory import Pool
+from ..shared_memory import AVAILABLE, Borrower, peer_of
 from .budget import Account, Budget
 from .cipher import Cipher
 from .protocol import Protocol
@@ -64,6 +65,9 @@ _SLOW = 256 * 1024
 # Of a request for a method whose requests are a name at most, some of which may be called
 # without a token: nobody shall fill memory with what is not counted as his.
 _MAX_SMALL = 4096
+
+# Of shared memory, beyond what messages take: a client makes it somewhat too large.
+_AREA_BYTES = 4 * 2**20
 
 # Files that the rest of the process may want, and those that a connection takes.
 _FILES_LEFT, _FILES_EACH = 128, 2
@@ -129,6 +133,7 @@ class _ServerConnection(Owner):
         self.account = listener.open_account()
         self.called = False
         self.streaming = 0
+        self._borrowed: Borrower | None = None
         self.protocol = Protocol(
             self, client_side=False, silences=silences, cipher=listener.make_cipher()
         )
@@ -138,6 +143,22 @@ class _ServerConnection(Owner):
         """The client's address; for one without, as on a UNIX socket, the socket's."""
         name = self.protocol.connection.transport.get_extra_info
         return name_peer(name("peername"), name("sockname"))
+
+    @cached_property
+    def borrower(self) -> Borrower | None:
+        """What maps the memory that the client shares; None if it cannot share any."""
+        sock = self.protocol.connection.transport.get_extra_info("socket")
+        peer = peer_of(sock) if self._listener.shares_memory and sock is not None else None
+        if peer is None:
+            return None
+        most = 2 * self._listener.max_message_size + _AREA_BYTES
+        self._borrowed = Borrower(peer, self.account.give_back, most)
+        return self._borrowed
+
+    def drop_idle_memory(self) -> None:
+        """Lets go of shared memory that no call uses."""
+        if self._borrowed is not None:
+            self._borrowed.drop_idle()
 
     @property
     def idle(self) -> bool:
@@ -203,6 +224,8 @@ class _ServerConnection(Owner):
     @override
     def connection_closed(self, reason: str) -> None:
         self._listener.drop(self)
+        if self._borrowed is not None:
+            self._borrowed.close()
         if self.protocol.made:
             reason = printable(reason)
             fields = event("connection_closed", peer=self.peer, reason=reason)
@@ -210,6 +233,8 @@ class _ServerConnection(Owner):
 
     def look(self, now: float, handshake_seconds: float) -> None:
         """Looks whether the client is there, and does what it should."""
+        if self._borrowed is not None:
+            self._borrowed.drop_gone()
         if self._greeted:
             self.protocol.look(now)
         elif self.protocol.made and now - self._since >= handshake_seconds:
@@ -231,8 +256,10 @@ class Listener:
             service, that it does not let in.
         tls: Returns the context for a new connection.
         closed: Takes the news that a connection is closed, which compares as itself.
+        shared_memory: Whether clients on a UNIX socket without TLS may share memory.
 
     Attributes:
+        shares_memory: Whether they may, and this system can.
         kinds: What a call is made of, by its path; `ServerCall` where there is nothing.
         max_message_size: Bytes of a request or response.
         memory: Where large requests arrive.
@@ -251,7 +278,9 @@ class Listener:
         admit: Callable[[str, bytes | None], None] | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
         closed: Callable[[object], None] | None = None,
+        shared_memory: bool = True,
     ) -> None:
+        self.shares_memory = shared_memory and AVAILABLE and tls is None
         self.kinds: dict[str, type[ServerCall]] = dict.fromkeys(streams, StreamCall)
         self._service = service
         self._small = frozenset(small)
@@ -348,6 +377,8 @@ class Listener:
         account = call.connection.account
         if account.fits(size):
             return
+        for connection in self.connections:
+            connection.drop_idle_memory()
         now = time.monotonic()
         others = [other for other in self._running if other.held and other is not call]
         slow = sorted((o for o in others if o.speed(now) < _SLOW), key=lambda o: o.speed(now))

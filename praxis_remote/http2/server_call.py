@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from ..calls import (
     CONTENT_TYPE,
+    SHARED_MEMORY,
     Deadline,
     Headers,
     Metadata,
@@ -39,6 +40,7 @@ from ..errors import (
 from ..framing import ACCEPTED_ENCODINGS, MessageReader, MessageWriter, Reserve, Segments
 from ..logs import event
 from ..records import EndedCall
+from ..shared_memory import Borrowed, Borrower
 from ..stepper import Stepper
 from ..timing import SERVER_TIMING, encode_server_timing
 from ..tokens import HEADER, digest
@@ -71,6 +73,13 @@ class Caller(Protocol):
     streaming: int
 
     @property
+    def borrower(self) -> Borrower | None:
+        """What maps the memory that the caller shares; None if it cannot share any."""
+
+    def drop_idle_memory(self) -> None:
+        """Lets go of shared memory that no call uses."""
+
+    @property
     def peer(self) -> str:
         """The caller's address."""
 
@@ -99,7 +108,9 @@ class Answerer(Protocol):
 
 
 class Request(NamedTuple):
-    """What the headers of a request say. `refusal` is the HTTP status for one that is no call."""
+    """What the headers of a request say. `refusal` is the HTTP status for one that is no call,
+    and `shared` what it says of shared memory.
+    """  # noqa: D205 - the first sentence is one thought
 
     path: str
     credential: bytes | None
@@ -107,6 +118,7 @@ class Request(NamedTuple):
     timeout: str | None
     encoding: str
     refusal: str | None
+    shared: str | None
 
 
 # Headers of calls whose meaning is remembered: at least those of as many clients, each of which
@@ -114,7 +126,7 @@ class Request(NamedTuple):
 _REMEMBERED = 512
 
 # What differs from call to call, and comes last where our clients send it.
-_ONCE = frozenset({"traceparent", "tracestate", "baggage", "grpc-timeout"})
+_ONCE = frozenset({"traceparent", "tracestate", "baggage", SHARED_MEMORY, "grpc-timeout"})
 
 
 def read_headers(headers: Headers) -> Request:
@@ -129,6 +141,7 @@ def read_headers(headers: Headers) -> Request:
     return request._replace(
         metadata=request.metadata + tuple(field for field in once if is_metadata(field[0])),
         timeout=dict(once).get("grpc-timeout", request.timeout),
+        shared=dict(once).get(SHARED_MEMORY, request.shared),
     )
 
 
@@ -149,6 +162,7 @@ def _remember_headers(headers: Headers) -> Request:
         timeout=fields.get("grpc-timeout"),
         encoding=fields.get("grpc-encoding", "identity"),
         refusal=refusal,
+        shared=fields.get(SHARED_MEMORY),
     )
 
 
@@ -193,6 +207,7 @@ class ServerCall(Call):
         self._listener = listener
         self._reader = listener.reader(request.path, self.hold)
         self._writer: MessageWriter | None = None
+        self._borrowed: Borrowed | None = None
         self.held = 0
         # When the message of the moment began to move.
         self._since = time.monotonic()
@@ -213,9 +228,14 @@ class ServerCall(Call):
             self.send_headers(((":status", self._request.refusal),))
             self._finish()
             return
+        borrower = None if self._request.shared is None else self.connection.borrower
+        if borrower is not None:
+            self._borrowed = Borrowed(borrower)
         try:
             self._read_deadline()
             self._listener.check(self)
+            if self._borrowed is not None and self._request.shared is not None:
+                self._borrowed.open(self._request.shared, self._reader.limit, self._hold_area)
         except RemoteError as error:
             self.end_with(error)
 
@@ -308,12 +328,16 @@ class ServerCall(Call):
         Raises:
             ResourceExhaustedError: There is no room for it.
         """
-        if size <= _SMALL:
-            return
+        if size > _SMALL:
+            self._hold_area(size)
+            self.held += size
+
+    def _hold_area(self, size: int) -> None:
+        if not self.connection.account.allows(size):
+            self.connection.drop_idle_memory()
         self.connection.account.check(size)
         self._listener.make_room(self, size)
         self.connection.account.take(size)
-        self.held += size
 
     # What the service asks.
 
@@ -332,6 +356,9 @@ class ServerCall(Call):
         message = self._reader.end(self._request.encoding)
         if message is None:
             raise InvalidArgumentError("the call ended without a request message")
+        if self._borrowed is not None:
+            message = self._borrowed.read(message)
+            self.request_bytes = len(message)
         # It belongs to the caller from now on, who knows when it is of no more use.
         self._reader.clear()
         return message
@@ -373,6 +400,8 @@ class ServerCall(Call):
         if not self._cut_off:
             self._stream.reset_if_open(ErrorCodes.NO_ERROR)
         self._reader.clear()
+        if self._borrowed is not None:
+            self._borrowed.end()
         self.connection.account.give_back(self.held)
         self._listener.forget(self)
 
@@ -397,15 +426,22 @@ class ServerCall(Call):
         except MessageTooLargeError as error:
             self.log_end(error.details())
             raise
+        size = writer.size
+        if self._borrowed is not None and await self._borrowed.write(segments):
+            writer = MessageWriter([], max_message_size, "response")
         self.hold(writer.remaining)
         self._stream.queue_headers(RESPONSE_HEADERS)
         self._writer, self._since = writer, time.monotonic()
-        await self._stream.send_message(writer, (*_OK_TRAILERS, self._tell_timing()))
-        self.code, self.response_bytes = self.code or StatusCode.OK, writer.size
+        trailers = (*_OK_TRAILERS, *self._tell_sharing(), self._tell_timing())
+        await self._stream.send_message(writer, trailers)
+        self.code, self.response_bytes = self.code or StatusCode.OK, size
         self._stream.processor.patience.answered()
 
     def _tell_timing(self) -> Any:
         return volatile(SERVER_TIMING, encode_server_timing(self.marks))
+
+    def _tell_sharing(self) -> Headers:
+        return () if self._borrowed is None else self._borrowed.trailers()
 
     def send_status(self, error: RemoteError) -> None:
         """Answers with an error alone. What was half sent is cut off instead."""
@@ -419,6 +455,7 @@ class ServerCall(Call):
         # Not where it would be sent again in vain.
         never_ran = not (self.ran or isinstance(error, MessageTooLargeError))
         status = encode_status(error.code(), error.details(), never_ran=never_ran)
+        status = (*status, *self._tell_sharing())
         self.send_headers((*RESPONSE_HEADERS, *status, self._tell_timing()))
 
     def send_headers(self, headers: Headers) -> None:

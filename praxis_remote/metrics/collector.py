@@ -67,7 +67,7 @@ _GAUGES = {
     "in_flight": ("praxis_remote_in_flight_calls", "Calls that have begun and not ended."),
     "waiting": ("praxis_remote_waiting_calls", "Calls that wait for the policy."),
     "episodes": ("praxis_remote_episodes", "That the policy may remember, where they are ended."),
-    "held_bytes": ("praxis_remote_held_bytes", "Of the messages of calls in flight."),
+    "held_bytes": ("praxis_remote_held_bytes", "Of messages in flight, and of shared memory."),
     "uptime": ("praxis_remote_uptime_seconds", "Since the server was made."),
 }
 
