@@ -46,6 +46,9 @@ Event = Literal[
     "policy_rejected",
     "policy_busy",
     "batch_failed",
+    "worker_ended",
+    "worker_failed",
+    "worker_back",
     "unforeseen",
 ]
 
@@ -75,6 +78,9 @@ EVENTS: dict[Event, str] = {
     "policy_rejected": "It raised TypeError or ValueError; the caller got INVALID_ARGUMENT.",
     "policy_busy": "The process is left although the policy still works.",
     "batch_failed": "The policy raised for joined requests; each is tried alone.",
+    "worker_ended": "A worker's process did, and is started again; how, and what it served.",
+    "worker_failed": "One that was started again cannot serve; it is tried once more.",
+    "worker_back": "One that was started again serves.",
     "unforeseen": "A defect of ours, or of an observer; please report the traceback.",
 }
 """All events, and what each says."""
@@ -91,6 +97,8 @@ class Fields(TypedDict, total=False):
         policy: The class of the policy, or where it is to be found.
         reason: Why, in words.
         seconds: How long it took, or may take.
+        worker: The number of a worker, of `serve --workers`, from 0 on. With the JSON form it is
+            in each line of a worker.
     """
 
     address: str
@@ -100,6 +108,7 @@ class Fields(TypedDict, total=False):
     policy: str
     reason: str
     seconds: float
+    worker: int
 
 
 def event(name: Event, **fields: Unpack[Fields]) -> dict[str, object]:
