@@ -58,6 +58,7 @@ def test_the_session_of_the_first_request_is_found_byte_by_byte() -> None:
     first = FirstRequest()
     ends = [first.feed(data[i : i + 1]) for i in range(len(data))]
     assert first.session == b"robot-7"
+    assert first.path == PREDICT.path.encode()
     assert bytes(first.received) == data
     # Not before the last byte of the headers, before that of the message.
     assert ends.index(True) == len(data) - len(b"payload") - 9 - 1

@@ -40,13 +40,15 @@ class FirstRequest:
 
     Attributes:
         received: All of them.
-        session: What the request says of its session; None where it says nothing.
+        path: What the request is for; empty where that is not known.
+        session: What it says of its session; None where it says nothing.
         over: Whether nothing more is to be found out: the request is there, or what came
             is none, or too much.
     """
 
     def __init__(self) -> None:
         self.received = bytearray()
+        self.path = b""
         self.session: bytes | None = None
         self.over = False
         self._at = 0
@@ -97,13 +99,14 @@ class FirstRequest:
         self._block += payload
         if flags & _END_HEADERS:
             self.over = True
-            self.session = _find_session(bytes(self._block))
+            fields = _decode(bytes(self._block))
+            self.path, self.session = fields.get(b":path", b""), fields.get(_SESSION)
 
 
-def _find_session(block: bytes) -> bytes | None:
+def _decode(block: bytes) -> dict[bytes, bytes]:
     decoder = Decoder(max_header_list_size=max_headers(client_side=False))
     try:
         fields = decoder.decode(block, raw=True)
     except HPACKError:
-        return None
-    return next((value for name, value, *_ in fields if name == _SESSION), None)
+        return {}
+    return {name: value for name, value, *_ in fields}

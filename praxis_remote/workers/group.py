@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from .. import wire
+from ..http2 import FirstRequest
 from ..logs import event
 from ..schema.generated_monitor import StatusResponse
 from .door import Door, Visitor
@@ -25,6 +26,8 @@ from .worker import Failure, Worker
 __all__ = ["Group", "GroupError"]
 
 log = logging.getLogger("praxis_remote.workers")
+
+_HEALTH = b"/grpc.health.v1.Health/"
 
 _NOBODY = "all workers are down, and are started again; try again later"
 
@@ -158,7 +161,7 @@ class Group:
     # ------------------------------------------------------------ connections
 
     def _let_in(self, visitor: Visitor) -> None:
-        worker = self._choose(visitor.first.session)
+        worker = self._choose(visitor.first)
         if worker is None:
             fields = event("connection_refused", peer=visitor.peer, reason=_NOBODY)
             log.info("%s: refusing the connection: %s", visitor.peer, _NOBODY, extra=fields)
@@ -169,13 +172,15 @@ class Group:
         self._sessions.settle(visitor.first.session, worker.index)
         worker.take(visitor)
 
-    def _choose(self, session: bytes | None) -> Worker | None:
-        home = self._sessions.home(session)
+    def _choose(self, first: FirstRequest) -> Worker | None:
+        home = self._sessions.home(first.session)
         if home is not None and self.workers[home].up:
             return self.workers[home]
         up = [worker for worker in self._turns if worker.up]
-        # A health check shall find one that is ready if there is one.
-        able = [worker for worker in up if worker.warm] or up
+        # At the first start all warm up, and take their shares. A health check shall find
+        # one that is ready if there is one.
+        probe = first.path.startswith(_HEALTH)
+        able = [w for w in up if w.warm or not (probe or w.was_warm)] or up
         return min(able, key=lambda worker: worker.load, default=None)
 
     def _take_back(self, worker: Worker, visitors: list[Visitor]) -> None:

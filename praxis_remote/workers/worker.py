@@ -64,6 +64,7 @@ class Worker:
         loaded: Set as soon as its policy is loaded for the first time.
         up: Whether connections may be sent to it.
         warm: Whether it answers calls.
+        was_warm: Whether it ever has.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Worker:
         self._failed = failed
         self._returned = returned
         self._asked = asked
-        self._was_warm = False
+        self.was_warm = False
         self._address: tuple[str, int] | None = None
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -111,7 +112,7 @@ class Worker:
             if self._stopping.is_set():
                 return
             failure = self._failure or Failure(f"worker {self.index} {_describe(code)}")
-            if not self._was_warm:
+            if not self.was_warm:
                 self._failed(self, failure)
                 return
             if time.monotonic() - self._begun >= _STEADY_SECONDS:
@@ -158,7 +159,7 @@ class Worker:
                 question.set_result(b"")
         self._questions.clear()
         returned, self._coming = [*self._coming.values()], {}
-        if self._was_warm and not self._stopping.is_set():
+        if self.was_warm and not self._stopping.is_set():
             if was_up and failure is None:
                 self._log_end(code, self.load - len(returned))
             else:
@@ -203,10 +204,10 @@ class Worker:
             self._asked(self, message)
 
     def _warm_up(self) -> None:
-        if self._was_warm:
+        if self.was_warm:
             fields = event("worker_back", worker=self.index)
             log.info("worker %d is back", self.index, extra=fields)
-        self.warm = self._was_warm = True
+        self.warm = self.was_warm = True
 
     def serve(self, host: str, port: int) -> None:
         """Has it serve, now and whenever it is started again."""
