@@ -47,6 +47,9 @@ Event = Literal[
     "policy_rejected",
     "policy_busy",
     "batch_failed",
+    "worker_ended",
+    "worker_failed",
+    "worker_back",
     "unforeseen",
 ]
 
@@ -77,6 +80,9 @@ EVENTS: dict[Event, str] = {
     "policy_rejected": "It raised TypeError or ValueError; the caller got INVALID_ARGUMENT.",
     "policy_busy": "The process is left although the policy still works.",
     "batch_failed": "The policy raised for joined requests; each is tried alone.",
+    "worker_ended": "A worker's process did, and is started again; how, and what it served.",
+    "worker_failed": "One that was started again cannot serve; it is tried once more.",
+    "worker_back": "One that was started again serves.",
     "unforeseen": "A defect of ours, or of an observer; please report the traceback.",
 }
 """All events, and what each says."""
@@ -94,6 +100,8 @@ class Fields(TypedDict, total=False):
         reason: Why, in words.
         seconds: How long it took, or may take.
         episodes: How many it is about.
+        worker: The number of a worker, of `serve --workers`, from 0 on. With the JSON form it is
+            in each line of a worker.
     """
 
     address: str
@@ -104,6 +112,7 @@ class Fields(TypedDict, total=False):
     reason: str
     seconds: float
     episodes: int
+    worker: int
 
 
 def event(name: Event, **fields: Unpack[Fields]) -> dict[str, object]:

@@ -14,8 +14,8 @@ import bisect
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,7 +35,10 @@ from .status import ServerStatus
 from .timing import ServerTiming
 from .version import __version__
 
-__all__ = ["Monitor"]
+__all__ = ["GetStatus", "Monitor"]
+
+GetStatus: TypeAlias = Callable[[StatusRequest, "Deadline | None"], Awaitable[StatusResponse]]
+"""Answers what a server does."""
 
 # How far back calls may be looked at. Few, since for each an answer is kept.
 _WINDOWS = (1.0, 5.0, 10.0, 60.0, 300.0)

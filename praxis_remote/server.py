@@ -11,6 +11,7 @@ import concurrent.futures
 import inspect
 import logging
 import operator
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -142,9 +143,8 @@ class PolicyServer:
         self._address = check_address(host, port, lowest_port=0)
         contexts = None if tls is None else ServerContexts(tls)
         gate = None if tokens is None else Tokens(tokens)
-        self._socket = bind(self._address, check_socket_mode(socket_mode, self._address))
-        if not isinstance(self._address, UnixAddress):
-            self._address = self._address._replace(port=self._socket.getsockname()[1])
+        mode = check_socket_mode(socket_mode, self._address)
+        self._socket = self._listen(mode, contexts, named=gate is not None)
         self._scheduler = scheduler or Scheduler()
         self._scheduler.max_pending = max_pending
         self._progress = Progress()
@@ -173,8 +173,6 @@ class PolicyServer:
             closed=None if self._eviction is None else self._eviction.disconnected,
             shared_memory=shared_memory,
         )
-        warn_if_open(self._address, contexts, named=gate is not None)
-        log.info("listening on %s", self._address, extra=self._event("listening"))
         # Guards the step from one state to the next: made, serving, stopped.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,6 +186,17 @@ class PolicyServer:
         # A future's condition is reentrant, so that a signal handler may stop the
         # server in the middle of serve().
         self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def _listen(
+        self, mode: int | None, tls: ServerContexts | None, *, named: bool
+    ) -> socket.socket:
+        """Returns the socket on which connections come."""
+        sock = bind(self._address, mode)
+        if not isinstance(self._address, UnixAddress):
+            self._address = self._address._replace(port=sock.getsockname()[1])
+        warn_if_open(self._address, tls, named=named)
+        log.info("listening on %s", self._address, extra=self._event("listening"))
+        return sock
 
     @property
     def host(self) -> str:
@@ -301,10 +310,10 @@ class PolicyServer:
             if self._stopping:
                 self._stop_requested.set()
         # Its turn comes before that of any call, since none is accepted yet.
-        warm = asyncio.ensure_future(self._service.warm_up(self._fail))
+        warm = asyncio.ensure_future(self._warm_up())
         try:
             self._service.readiness.begin()
-            await self._listener.start(self._socket)
+            await self._accept()
             log.info("serving on %s", self._address, extra=self._event("serving"))
             ready.set_result(None)
             await self._stop_requested.wait()
@@ -320,6 +329,13 @@ class PolicyServer:
             with self._lock:
                 self._loop = None
             self._close()
+
+    async def _accept(self) -> None:
+        """Takes connections from now on."""
+        await self._listener.start(self._socket)
+
+    async def _warm_up(self) -> None:
+        await self._service.warm_up(self._fail)
 
     def _fail(self, error: HandlerError, method: str) -> None:
         """Stops, since the policy cannot be called."""

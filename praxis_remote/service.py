@@ -27,7 +27,7 @@ from .health import CHECK, LIST, WATCH, Health
 from .http2 import ServerCall
 from .limits import Limits
 from .logs import event
-from .monitor import Monitor
+from .monitor import GetStatus, Monitor
 from .prediction import Asked, Predictor
 from .protocol import BatchedPolicyHandler, PolicyHandler
 from .readiness import Readiness
@@ -64,6 +64,7 @@ class PolicyService:
     Attributes:
         recorder: What became of the calls.
         readiness: Whether calls shall be sent.
+        get_status: Answers what this server does, if it has a status.
         streams: The paths of methods with many messages.
         small: The paths of methods whose requests are a name at most.
     """
@@ -111,9 +112,14 @@ class PolicyService:
         }
         if status is not None:
             monitor = Monitor(status, self.recorder.recent_calls, self._said, self._routes)
-            self._routes[GET_STATUS.path] = self._answering(StatusRequest, monitor.get_status)
+            self.get_status = monitor.get_status
+            self.answer_status(monitor.get_status)
         # Those that wait for the policy's thread.
         self._queued = (PREDICT.path, RESET.path)
+
+    def answer_status(self, answer: GetStatus) -> None:
+        """Has something else answer what the server does than `get_status`."""
+        self._routes[GET_STATUS.path] = self._answering(StatusRequest, answer)
 
     def check(self, call: ServerCall) -> None:
         """Looks at a call whose message has not come yet.

@@ -11,7 +11,7 @@ import pytest
 from faces import FACES, Face
 
 # Their fixtures are for several files, as the one below.
-pytest_plugins = ["authority", "hosts", "command", "processes"]
+pytest_plugins = ["authority", "hosts", "command", "processes", "workers"]
 
 profiles.load()
 

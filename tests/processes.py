@@ -91,7 +91,8 @@ class Outer:
 class Lines:
     """A process's output, line by line, with a limit to every wait."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, patience: float = TIMEOUT) -> None:
+        self._patience = patience
         self._new: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.all: list[str] = []
         self._ended = False
@@ -105,7 +106,7 @@ class Lines:
         self._new.put(None)
 
     def next(self) -> str | None:
-        line = None if self._ended else self._new.get(timeout=TIMEOUT)
+        line = None if self._ended else self._new.get(timeout=self._patience)
         if line is None:
             self._ended = True
         else:
@@ -125,9 +126,16 @@ class Lines:
 
 
 class Process:
-    """The command line in a process of its own."""
+    """The command line in a process of its own, or in several."""
 
-    def __init__(self, *words: str, cwd: Path, program: Sequence[str] = ("-m", "praxis_remote")):
+    def __init__(
+        self,
+        *words: str,
+        cwd: Path,
+        program: Sequence[str] = ("-m", "praxis_remote"),
+        patience: float = TIMEOUT,
+    ):
+        self._patience = patience
         self.process = subprocess.Popen(
             [sys.executable, *program, *words],
             cwd=cwd,
@@ -136,7 +144,9 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.out, self.err = Lines(self.process.stdout), Lines(self.process.stderr)
+        self.out, self.err = (
+            Lines(stream, patience) for stream in (self.process.stdout, self.process.stderr)
+        )
 
     def send(self, *signals: signal.Signals) -> None:
         for number in signals:
@@ -144,7 +154,7 @@ class Process:
 
     def end(self) -> int:
         """Waits for the exit and returns its code; there must be no traceback."""
-        code = self.process.wait(TIMEOUT)
+        code = self.process.wait(self._patience)
         assert "Traceback" not in "\n".join(self.err.rest())
         self.out.rest()
         return code

@@ -59,6 +59,7 @@ NOT_RUN = {
     "docs/how-to/ssh.md": 3,
     "docs/how-to/systemd.md": 1,
     "docs/how-to/watch.md": 3,
+    "docs/how-to/workers.md": 1,
     TUTORIAL: 1,
 }
 """How many blocks of a page are marked as such that cannot be run here.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..address import UnixAddress, check_address
@@ -18,9 +18,10 @@ from .listening import advice_on
 from .options import add_option
 
 if TYPE_CHECKING:
-    from ..metrics import Metrics
+    from ..metrics import Metrics, MetricsServer
+    from ..workers.metrics import GroupMetrics
 
-__all__ = ["add_metrics_options", "serving_metrics"]
+__all__ = ["add_metrics_options", "import_metrics", "serving_group_metrics", "serving_metrics"]
 
 _HOST = "127.0.0.1"
 
@@ -40,22 +41,53 @@ def serving_metrics(arguments: argparse.Namespace) -> Iterator[Metrics | None]:
     Raises:
         CommandError: What it takes is not installed, or the address cannot be listened on.
     """
-    host, port = arguments.metrics_host, arguments.metrics_port
-    if port is None:
-        if host is not None:
-            raise UsageError("argument --metrics-host: add --metrics-port, which turns metrics on")
+    metrics = import_metrics(arguments)
+    with nullcontext() if metrics is None else _serving(arguments, metrics):
+        yield metrics
+
+
+@contextmanager
+def serving_group_metrics(arguments: argparse.Namespace) -> Iterator[GroupMetrics | None]:
+    """Does the same for the metrics of workers.
+
+    Raises:
+        CommandError: As above.
+    """
+    if import_metrics(arguments) is None:
         yield None
         return
-    host = host or _HOST
-    if isinstance(check_address(host, 0, lowest_port=0), UnixAddress):
+    from ..workers.metrics import GroupMetrics
+
+    metrics = GroupMetrics()
+    with _serving(arguments, metrics):
+        yield metrics
+
+
+def import_metrics(arguments: argparse.Namespace) -> Metrics | None:
+    """Returns metrics, if they are asked for.
+
+    Raises:
+        CommandError: What it takes is not installed.
+        UsageError: Options do not go together.
+    """
+    host = arguments.metrics_host
+    if arguments.metrics_port is None:
+        if host is not None:
+            raise UsageError("argument --metrics-host: add --metrics-port, which turns metrics on")
+        return None
+    if isinstance(check_address(host or _HOST, 0, lowest_port=0), UnixAddress):
         raise UsageError("argument --metrics-host: Prometheus needs a host, no UNIX socket")
     try:
-        from ..metrics import Metrics, MetricsServer
+        from ..metrics import Metrics
     except ImportError as error:
         raise CommandError(f"--metrics-port: {error}") from error
-    metrics = Metrics()
+    return Metrics()
+
+
+def _serving(arguments: argparse.Namespace, metrics: Metrics | GroupMetrics) -> MetricsServer:
+    from ..metrics import MetricsServer
+
+    host, port = arguments.metrics_host or _HOST, arguments.metrics_port
     address = check_address(host, port, lowest_port=0)
     with advice_on(address, host="--metrics-host", port="--metrics-port"):
-        server = MetricsServer(metrics, host=host, port=port)
-    with server:
-        yield metrics
+        return MetricsServer(metrics, host=host, port=port)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from ..errors import RemoteError
@@ -17,9 +18,9 @@ from .errors import FAILED, CommandError, explain
 from .options import EXIT_CODES, Parser
 from .output import complain
 from .proto import add_proto
-from .serve import add_serve
 from .spec import add_spec
 from .top import add_top
+from .workers import add_serve
 
 __all__ = ["main"]
 
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, unknown = _parser().parse_known_args(argv)
         if unknown:
             arguments.refuse(unknown)
+        arguments.words = sys.argv[1:] if argv is None else list(argv)
         code: int = arguments.run(arguments)
     except CommandError as error:
         return complain(str(error), error.exit_code)

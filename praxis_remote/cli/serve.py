@@ -47,7 +47,18 @@ from .options import (
 from .output import say
 from .signals import ignore_signals, killed_by_signals, leave, on_stop_signals
 
-__all__ = ["add_serve"]
+__all__ = [
+    "add_serve",
+    "check_can_listen",
+    "check_serving",
+    "leave_if_busy",
+    "load_failed",
+    "log_to_stderr",
+    "make_server",
+    "serve",
+    "set_up",
+    "stop_when_signalled",
+]
 
 log = logging.getLogger("praxis_remote.cli")
 
@@ -101,9 +112,9 @@ exit codes:
 """
 
 
-def add_serve(commands: Any) -> None:
+def add_serve(commands: Any) -> argparse.ArgumentParser:
     """Adds the command."""
-    parser = add_command(commands, "serve", _serve, "serve a policy", _DESCRIPTION, _EPILOG)
+    parser = add_command(commands, "serve", serve, "serve a policy", _DESCRIPTION, _EPILOG)
     add_option(parser, "target", Target.parse, metavar="TARGET", help="the policy, as MODULE:NAME")
     text = "the interface to listen on, 0.0.0.0 or :: for all, or unix:PATH; %(default)s by default"
     add_option(parser, "--host", words.host, default="127.0.0.1", help=text)
@@ -142,62 +153,107 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--no-shared-memory", action="store_true", help=text)
     add_server_security(parser)
     add_metrics_options(parser)
+    return parser
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    kwargs = words.as_mapping(arguments.kwarg)
-    _log_to_stderr(arguments.log_level, arguments.log_format)
-    _import_from_current_folder()
-    # Registered before the policy's own exit hooks, it runs after them.
-    atexit.register(ignore_signals)
-    limits = Limits(**words.as_mapping(arguments.limit, "--limit"))
+def serve(arguments: argparse.Namespace) -> int:
+    """Serves a policy in this process; returns the exit code."""
+    kwargs, limits = set_up(arguments)
     scheduler = Scheduler()
     with serving_metrics(arguments) as metrics, ExitStack() as pages:
         with killed_by_signals():
             observers = () if metrics is None else (metrics,)
             watch = _open_page(arguments, pages)
-            server, name = _make_server(arguments, kwargs, limits, scheduler, observers, watch)
+            address, security = check_serving(arguments)
+            # Loading may take minutes, after which is no time to learn that the port is taken.
+            check_can_listen(address)
+            server, name = make_server(
+                arguments, address, security, kwargs, limits, scheduler, observers, watch
+            )
         if metrics is not None:
             metrics.watch(server)
         _run(server, name, arguments.grace)
+    leave_if_busy(scheduler)
+    return 0
+
+
+def set_up(arguments: argparse.Namespace) -> tuple[Mapping[str, object], Limits]:
+    """Makes the process one that can serve; returns the policy's arguments and the limits."""
+    kwargs = words.as_mapping(arguments.kwarg)
+    log_to_stderr(arguments.log_level, arguments.log_format)
+    _import_from_current_folder()
+    # Registered before the policy's own exit hooks, it runs after them.
+    atexit.register(ignore_signals)
+    return kwargs, Limits(**words.as_mapping(arguments.limit, "--limit"))
+
+
+def leave_if_busy(scheduler: Scheduler) -> None:
+    """Ends the process at once if the policy works, which may never end."""
     if not scheduler.idle:
         text = "leaving although the policy still works on a call that was given up"
         log.warning(text, extra=event("policy_busy"))
         leave()
-    return 0
 
 
 def _run(server: PolicyServer, name: str, grace: float) -> None:
     try:
         asyncio.run(_serve_until_signalled(server, name, grace))
     except HandlerError as error:
-        fields = event("load_failed", policy=name)
-        log.debug("the traceback", exc_info=error.__cause__, extra=fields)
-        raise CommandError(f"{error.details()}; for its traceback add --log-level debug") from error
+        raise load_failed(name, error) from error
 
 
-def _make_server(
-    arguments: argparse.Namespace,
-    kwargs: Mapping[str, object],
-    limits: Limits,
-    scheduler: Scheduler,
-    observers: Sequence[CallObserver],
-    watch: Callable[[PolicyHandler], PolicyHandler],
-) -> tuple[PolicyServer, str]:
+def load_failed(name: str, error: HandlerError) -> CommandError:
+    """Returns what to tell of a policy that cannot be called."""
+    fields = event("load_failed", policy=name)
+    log.debug("the traceback", exc_info=error.__cause__, extra=fields)
+    return CommandError(f"{error.details()}; for its traceback add --log-level debug")
+
+
+def check_serving(arguments: argparse.Namespace) -> tuple[AnyAddress, dict[str, Any]]:
+    """Returns where to listen, and with what security.
+
+    Raises:
+        UsageError: Options do not go together.
+        CommandError: A file cannot be used.
+    """
     try:
         address = check_address(arguments.host, arguments.port, lowest_port=0)
         check_socket_mode(arguments.socket_mode, address)
     except InvalidValueError as error:
         raise UsageError(error.details()) from error
-    address = _wherever_from(address)
     security = server_security(arguments)
     _check_files(**security)
-    # Loading may take minutes, after which is no time to learn that the port is taken.
-    _check_can_listen(address)
+    return _wherever_from(address), security
+
+
+def make_server(
+    arguments: argparse.Namespace,
+    address: AnyAddress,
+    security: Mapping[str, Any],
+    kwargs: Mapping[str, object],
+    limits: Limits,
+    scheduler: Scheduler,
+    observers: Sequence[CallObserver],
+    watch: Callable[[PolicyHandler], PolicyHandler] = lambda handler: handler,
+    make: Callable[..., PolicyServer] = PolicyServer,
+) -> tuple[PolicyServer, str]:
+    """Returns what serves the policy, once that is loaded, and the policy's class.
+
+    Args:
+        arguments: Of the command line.
+        address: Where to listen.
+        security: Who may call.
+        kwargs: Of the policy.
+        limits: What clients are granted.
+        scheduler: The thread to load and run the policy on.
+        observers: Who is told of calls.
+        watch: Returns the policy as it is to be called.
+        make: Makes the server, with the arguments of `PolicyServer`.
+    """
     handler = _load_on(scheduler, arguments.target, kwargs)
     _check_episodes(handler, arguments)
     with advice_on(address):
-        server = PolicyServer(
+        server = make(
             watch(handler),
             host=address.host,
             port=address.port,
@@ -267,7 +323,12 @@ def _check_files(
         raise CommandError(error.details()) from error
 
 
-def _check_can_listen(address: AnyAddress) -> None:
+def check_can_listen(address: AnyAddress) -> None:
+    """Finds out whether an address is free.
+
+    Raises:
+        CommandError: It is not.
+    """
     with advice_on(address):
         bind(address).close()
 
@@ -297,11 +358,28 @@ async def _serve_until_signalled(server: PolicyServer, name: str, grace: float) 
     # Not on this loop: the server's own is faster.
     serving = asyncio.create_task(asyncio.to_thread(server.serve))
     say(f"serving {name} on {server.address}")
+    await stop_when_signalled(serving, stop, server.request_stop, grace)
+
+
+async def stop_when_signalled(
+    serving: asyncio.Task[None],
+    stop: asyncio.Event,
+    request_stop: Callable[..., None],
+    grace: float,
+) -> None:
+    """Waits for the end of what serves, to which signals lead.
+
+    Args:
+        serving: That.
+        stop: Set by each signal.
+        request_stop: Has it end, with a ``grace`` or at once.
+        grace: Seconds for running calls after the first signal.
+    """
     await _first_of(serving, stop)
     if serving.done():
         await serving
         return
-    server.request_stop(grace=grace)
+    request_stop(grace=grace)
     await asyncio.wait({serving}, timeout=_TOGETHER)
     if not serving.done():
         stop.clear()
@@ -310,7 +388,7 @@ async def _serve_until_signalled(server: PolicyServer, name: str, grace: float) 
         await _first_of(serving, stop)
     if not serving.done():
         log.warning("stopping at once", extra=event("draining", seconds=0.0))
-        server.request_stop()
+        request_stop()
     await serving
 
 
@@ -321,7 +399,8 @@ async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> None:
     waiting.cancel()
 
 
-def _log_to_stderr(level: str, form: str) -> None:
+def log_to_stderr(level: str, form: str) -> None:
+    """Has everything logged in one of the forms."""
     handler = logging.StreamHandler()
     handler.setFormatter(_LOG_FORMATS[form]())
     logging.basicConfig(handlers=[handler], level=level.upper())

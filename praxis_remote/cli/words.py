@@ -23,6 +23,7 @@ from .errors import UsageError
 __all__ = [
     "as_mapping",
     "calls",
+    "devices",
     "duration",
     "grace",
     "host",
@@ -73,6 +74,14 @@ def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text!r} is no whole number")
     return int(text)
+
+
+def devices(text: str) -> list[str]:
+    """Reads names of GPUs, which have commas between them."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ValueError(f"{text!r}; give names with commas between them, such as 0,1")
+    return names
 
 
 def mode(text: str) -> int:

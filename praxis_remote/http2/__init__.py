@@ -16,7 +16,10 @@ connection settles the call, so that nothing is cancelled but by its caller.
 import logging
 
 from .client import ClientConnection, Response
-from .server import Listener
+from .first_request import FirstRequest
+from .protocol import goodbye, greeting
+from .relay import Relay
+from .server import Listener, allowed_by_system
 from .server_call import ServerCall
 from .server_stream import StreamCall
 from .streams import NotTakenError
@@ -28,10 +31,15 @@ if (_hpack := logging.getLogger("hpack")).level == logging.NOTSET:
 
 __all__ = [
     "ClientConnection",
+    "FirstRequest",
     "Listener",
     "NotTakenError",
+    "Relay",
     "Response",
     "ServerCall",
     "Silences",
     "StreamCall",
+    "allowed_by_system",
+    "goodbye",
+    "greeting",
 ]

@@ -104,15 +104,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         super().__init__(
             _NoHandler(),
             Configuration().__for_client__() if client_side else Configuration().__for_server__(),
-            H2Configuration(
-                client_side=client_side,
-                # Decodes any byte, where ASCII would close the connection.
-                header_encoding="latin-1",
-                validate_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_inbound_headers=False,
-                normalize_outbound_headers=False,
-            ),
+            _configure(client_side),
         )
         self._owner = owner
         self._silences = silences
@@ -121,6 +113,8 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         self._cipher = cipher
         self.tls_error: TLSError | None = None
         self._refusal: str | None = None
+        # What somebody else has received on the connection, which he has greeted.
+        self._taken_over: bytes | None = None
         # Bytes ever, and those that the last read was for.
         self._received = self._asked = 0
 
@@ -135,7 +129,7 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             # TCP's grows by itself.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BUFFER)
         self.connection = Connection(
-            self._start_h2(),
+            _start(self.h2_config),
             cast("asyncio.Transport", transport),
             config=self.config,
             cipher=self._cipher,
@@ -158,8 +152,25 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self._greet()
         else:
             self._handle(self._shake)
+        if self._taken_over:
+            # By then the transport reads, and can be told to pause.
+            asyncio.get_running_loop().call_soon(self._receive_again, self._taken_over)
+
+    def take_over(self, received: bytes) -> None:
+        """Goes on, once made, with a connection on which somebody else has begun.
+
+        Args:
+            received: All that came on it. Sent was `greeting`.
+        """
+        self._taken_over = received
+
+    def _receive_again(self, received: bytes) -> None:
+        if not self.gone:
+            self.data_received(received)
 
     def _greet(self) -> None:
+        if self._taken_over is not None:
+            self.connection.h2.clear_outbound_data_buffer()
         self.connection.flush()
         if self._refusal is not None:
             self.end(self._refusal, ErrorCodes.ENHANCE_YOUR_CALM)
@@ -172,26 +183,6 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
         if self._cipher.shake():
             self._greet()
         return self._cipher.ready
-
-    def _start_h2(self) -> StateMachine:
-        h2 = StateMachine(self.h2_config)
-        values = {
-            SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
-            SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
-            SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
-            SettingCodes.MAX_HEADER_LIST_SIZE: max_headers(bool(self.h2_config.client_side)),
-        }
-        client = bool(self.h2_config.client_side)
-        if client:
-            values[SettingCodes.ENABLE_PUSH] = 0
-        # As initial values they hold from the first byte; an update would hold only
-        # once the peer has acknowledged it.
-        h2.local_settings = Settings(client=client, initial_values=values)
-        h2.settings_changed()
-        h2.max_inbound_frame_size = _MAX_FRAME_SIZE
-        h2.initiate_connection()
-        h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
-        return h2
 
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -476,6 +467,51 @@ class Protocol(grpclib_protocol.H2Protocol, asyncio.BufferedProtocol):
             self.processor.close(reason, patience)
         else:
             self.end(reason, patience=patience)
+
+
+def greeting() -> bytes:
+    """Returns what a server sends first, whoever the client is."""
+    return b"".join(_start(_configure(client_side=False)).take_segments())
+
+
+def goodbye(reason: str) -> bytes:
+    """Returns what tells a client, after the `greeting`, that no call of its was taken."""
+    h2 = _start(_configure(client_side=False))
+    h2.take_segments()
+    h2.say_goodbye(text=reason)
+    return b"".join(h2.take_segments())
+
+
+def _configure(client_side: bool) -> H2Configuration:
+    return H2Configuration(
+        client_side=client_side,
+        # Decodes any byte, where ASCII would close the connection.
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+
+
+def _start(config: H2Configuration) -> StateMachine:
+    h2, client = StateMachine(config), bool(config.client_side)
+    values = {
+        SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+        SettingCodes.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
+        SettingCodes.MAX_CONCURRENT_STREAMS: _MAX_STREAMS,
+        SettingCodes.MAX_HEADER_LIST_SIZE: max_headers(client),
+    }
+    if client:
+        values[SettingCodes.ENABLE_PUSH] = 0
+    # As initial values they hold from the first byte; an update would hold only
+    # once the peer has acknowledged it.
+    h2.local_settings = Settings(client=client, initial_values=values)
+    h2.settings_changed()
+    h2.max_inbound_frame_size = _MAX_FRAME_SIZE
+    h2.initiate_connection()
+    h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+    return h2
 
 
 def _keep_alive(sock: socket.socket, silences: Silences) -> None:

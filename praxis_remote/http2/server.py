@@ -73,7 +73,7 @@ _AREA_BYTES = 4 * 2**20
 _FILES_LEFT, _FILES_EACH = 128, 2
 
 
-def _allowed_by_system(connections: int) -> int:
+def allowed_by_system(connections: int, files_each: int = _FILES_EACH) -> int:
     """Returns how many connections there may be, since each takes files."""
     try:
         import resource  # not on Windows
@@ -82,7 +82,7 @@ def _allowed_by_system(connections: int) -> int:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files == resource.RLIM_INFINITY:
         return connections
-    return max(1, min(connections, (files - _FILES_LEFT) // _FILES_EACH))
+    return max(1, min(connections, (files - _FILES_LEFT) // files_each))
 
 
 def _stopping() -> UnavailableError:
@@ -122,15 +122,17 @@ class _ServerConnection(Owner):
     Attributes:
         protocol: What speaks HTTP/2 on it.
         account: What its messages take.
+        dropped: Called when it is closed.
         called: Whether a call of it has ended.
         streaming: Calls of many messages that run on it.
     """
 
-    def __init__(self, listener: Listener, silences: Silences) -> None:
+    def __init__(self, listener: Listener, silences: Silences, since: float) -> None:
         self._listener = listener
         self._greeted = self._refused = False
-        self._since = time.monotonic()
+        self._since = since
         self.account = listener.open_account()
+        self.dropped: Callable[[], None] | None = None
         self.called = False
         self.streaming = 0
         self._borrowed: Borrower | None = None
@@ -289,7 +291,7 @@ class Listener:
         self._tls = tls
         self._closed = closed
         self._limits = limits = limits or Limits()
-        self._max_connections = _allowed_by_system(limits.connections)
+        self._max_connections = allowed_by_system(limits.connections)
         self._silences = Silences(
             ping=limits.keepalive_seconds,
             answer=limits.keepalive_timeout,
@@ -302,6 +304,7 @@ class Listener:
         self._look_period = min(_LOOK_SECONDS, limits.shortest / 4)
         self._next_look: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
+        self._adopting: set[asyncio.Task[None]] = set()
         self._running: set[ServerCall] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -318,14 +321,53 @@ class Listener:
         # turn, in which nobody else is served.
         sock.listen(_BACKLOG)
 
+    def adopt(
+        self,
+        sock: socket.socket,
+        received: bytes,
+        *,
+        since: float,
+        peer: str | None = None,
+        dropped: Callable[[], None] | None = None,
+    ) -> None:
+        """Takes a connection that somebody else has accepted and sent the `greeting`.
+
+        Args:
+            sock: The connection.
+            received: All that has come on it.
+            since: When it was accepted, on the monotonic clock.
+            peer: The client's address, if the socket does not tell.
+            dropped: Called when it is closed.
+        """
+        connection = self._open(since)
+        connection.dropped = dropped
+        connection.protocol.take_over(received)
+        if peer is not None:
+            connection.peer = peer
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._begin_adopted(connection, sock))
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    async def _begin_adopted(self, connection: _ServerConnection, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: connection.protocol, sock)
+        except OSError:  # it has gone
+            sock.close()
+            self.drop(connection)
+
     def _connect(self) -> Protocol:
-        connection = _ServerConnection(self, self._silences)
+        return self._open(time.monotonic()).protocol
+
+    def _open(self, since: float) -> _ServerConnection:
+        connection = _ServerConnection(self, self._silences, since)
         if len(self.connections) >= self._max_connections:
             self._make_place(connection)
         self.connections[connection] = None
         if self._next_look is None:
             self._look_later()
-        return connection.protocol
+        return connection
 
     def _make_place(self, connection: _ServerConnection) -> None:
         idle = [other for other in self.connections if other.idle]
@@ -338,9 +380,12 @@ class Listener:
 
     def drop(self, connection: _ServerConnection) -> None:
         """Takes the news that a connection is closed."""
-        self.connections.pop(connection, None)
-        if self._closed is not None:
-            self._closed(connection)
+        if connection in self.connections:
+            del self.connections[connection]
+            if connection.dropped is not None:
+                connection.dropped()
+            if self._closed is not None:
+                self._closed(connection)
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -416,6 +461,8 @@ class Listener:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             self._server.close()
+        if self._adopting:
+            await asyncio.wait(self._adopting)
         for connection in self.connections:
             # Now, so that clients go elsewhere with what comes next.
             connection.protocol.announce_end(_STOPPING)

@@ -17,13 +17,14 @@ import threading
 from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
+from typing import Protocol
 
+from prometheus_client import CollectorRegistry
 from typing_extensions import Self
 
 from ..address import UnixAddress, check_address
 from ..listening import bind
 from ..logs import event
-from .collector import Metrics
 from .scrape import PATH, answer, refuse
 
 __all__ = ["DEFAULT_METRICS_PORT", "MetricsServer"]
@@ -35,6 +36,15 @@ DEFAULT_METRICS_PORT = 9464
 
 # Connections at once, beyond which they are closed; bytes of a request; seconds for it all.
 _MAX_CONNECTIONS, _MAX_HEAD, _PATIENCE = 16, 16 * 1024, 10.0
+
+
+class HasRegistry(Protocol):
+    """What has metrics to serve."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What has them."""
+        raise NotImplementedError
 
 
 class MetricsServer:
@@ -56,7 +66,7 @@ class MetricsServer:
 
     def __init__(
         self,
-        metrics: Metrics,
+        metrics: HasRegistry,
         *,
         host: str = "127.0.0.1",
         port: int = DEFAULT_METRICS_PORT,
