@@ -47,6 +47,8 @@ Event = Literal[
     "policy_rejected",
     "policy_busy",
     "batch_failed",
+    "replica_found",
+    "replica_lost",
     "unforeseen",
 ]
 
@@ -77,6 +79,8 @@ EVENTS: dict[Event, str] = {
     "policy_rejected": "It raised TypeError or ValueError; the caller got INVALID_ARGUMENT.",
     "policy_busy": "The process is left although the policy still works.",
     "batch_failed": "The policy raised for joined requests; each is tried alone.",
+    "replica_found": "Calls go to one more replica of the policy.",
+    "replica_lost": "They do not any more; its episodes go on elsewhere.",
     "unforeseen": "A defect of ours, or of an observer; please report the traceback.",
 }
 """All events, and what each says."""

@@ -148,7 +148,7 @@ class PolicyServer:
         self._eviction = None
         if lifetime is not None:
             self._eviction = Eviction(handler, self._scheduler, lifetime, limits.episodes)
-        self._service = PolicyService(
+        self._service = self._service_class()(
             handler,
             self._scheduler,
             limits.items,
@@ -184,6 +184,9 @@ class PolicyServer:
         # A future's condition is reentrant, so that a signal handler may stop the
         # server in the middle of serve().
         self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def _service_class(self) -> type[PolicyService]:
+        return PolicyService
 
     @property
     def host(self) -> str:
