@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import secrets
 import shutil
@@ -16,10 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from ray_policy import Policy
 from praxis_remote import PolicyClient
 from praxis_remote.errors import InvalidArgumentError, InvalidValueError, UnavailableError
 from praxis_remote.ray import Autoscaling, Deployed, application, deploy
+from praxis_remote.ray.options import ApplicationOptions
 
 WAIT = 60.0
 
@@ -56,9 +58,10 @@ def cluster() -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         ray.init(
-            num_cpus=16,
+            # Ray starts a worker for each beforehand.
+            num_cpus=4,
             include_dashboard=False,
-            log_to_driver=bool(os.environ.get('DBG')),
+            log_to_driver=bool(os.environ.get("DBG")),
             object_store_memory=100 * 2**20,
             _temp_dir=folder,
         )
@@ -74,7 +77,8 @@ def deploy_here(name: str, **options: Any) -> Deployed:
         name=name,
         port=unused_port(LOOPBACK),
         replica_host=LOOPBACK,
-        ingress_actor_options={"num_cpus": 1},
+        num_cpus=0,
+        ingress_actor_options={"num_cpus": 0},
         **options,
     )
 
@@ -182,7 +186,7 @@ def test_a_replica_that_is_killed_costs_its_own_calls_alone(
 
 
 def test_an_ingress_that_is_killed_comes_back_and_finds_its_replicas(
-    pair: Deployed, client: PolicyClient
+    pair: Deployed, client: PolicyClient, gate: Gate
 ) -> None:
     before = set(pids(client, list("wxyz")))
     (name,) = (
@@ -190,55 +194,68 @@ def test_an_ingress_that_is_killed_comes_back_and_finds_its_replicas(
         for each in ray.util.list_named_actors(all_namespaces=True)
         if "pair#ingress" in each["name"]
     )
-    ray.kill(ray.get_actor(name, namespace="serve"))
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(pids, client, ["w"], gate=gate.port)
+        gate.wait()
+        ray.kill(ray.get_actor(name, namespace="serve"))
+        with pytest.raises(UnavailableError):
+            running.result(WAIT)
+        gate.open()
     client.wait_ready(WAIT)
     wait_for(lambda: len(pair.episodes()) == 2)
     assert set(pids(client, list("wxyz"))) == before
 
 
-def test_replicas_come_and_go_with_the_calls_that_wait(cluster: None, gate: Gate) -> None:
+@pytest.fixture(scope="module")
+def scaled(cluster: None) -> Iterator[Deployed]:
     scaling = Autoscaling(
         max_replicas=2, upscale_seconds=0, downscale_seconds=0, look_back_seconds=1
     )
+    with deploy_here("scaled", autoscaling=scaling) as deployed:
+        yield deployed
+
+
+def test_replicas_come_and_go_with_the_calls_that_wait(scaled: Deployed, gate: Gate) -> None:
+    ids = [str(number) for number in range(6)]
     with (
-        deploy_here("scaled", autoscaling=scaling) as deployed,
-        PolicyClient(deployed.host, deployed.port, timeout=WAIT) as client,
-        ThreadPoolExecutor(8) as pool,
+        PolicyClient(scaled.host, scaled.port, timeout=WAIT) as client,
+        ThreadPoolExecutor(len(ids)) as pool,
     ):
-        assert len(deployed.episodes()) == 1
-        waiting = [pool.submit(pids, client, [str(number)], gate=gate.port) for number in range(6)]
-        wait_for(lambda: len(deployed.episodes()) == 2)
+        assert len(scaled.episodes()) == 1
+        waiting = [pool.submit(pids, client, [each], gate=gate.port) for each in ids]
+        wait_for(lambda: len(scaled.episodes()) == 2)
         gate.open()
-        ended = [call.exception(WAIT) for call in waiting]
-        # Those that found the gate closed for good.
-        assert all(error is None or "refused" in str(error) for error in ended)
-        wait_for(lambda: len(deployed.episodes()) == 1)
+        before = {call.result(WAIT)[0] for call in waiting}
+        assert len(before) == 1
+        wait_for(lambda: len(scaled.episodes()) == 1)
         # Whoever is left answers for all.
-        assert len(set(pids(client, [str(number) for number in range(6)]))) == 1
+        assert len(set(pids(client, ids))) == 1
 
 
-def test_calls_that_run_when_it_is_stopped_are_answered(cluster: None, gate: Gate) -> None:
-    deployed = deploy_here("stopped", replicas=1)
+def test_calls_that_run_when_it_is_stopped_are_answered(scaled: Deployed, gate: Gate) -> None:
     with (
-        PolicyClient(deployed.host, deployed.port, timeout=WAIT) as client,
+        PolicyClient(scaled.host, scaled.port, timeout=WAIT) as client,
+        PolicyClient(scaled.host, scaled.port, timeout=WAIT) as other,
         ThreadPoolExecutor() as pool,
     ):
-        running: Future[list[int]] = pool.submit(pids, client, ["a"], gate=gate.port)
+        running = pool.submit(pids, client, ["a"], gate=gate.port)
         gate.wait()
-        stopping = pool.submit(deployed.stop)
-        wait_for(lambda: not _takes_calls(deployed.name))
+        stopping = pool.submit(scaled.stop)
+        wait_for(lambda: _is_refused(other))
         gate.open()
         assert len(running.result(WAIT)) == 1
         stopping.result(WAIT)
 
 
-def _takes_calls(name: str) -> bool:
-    return name in serve.status().applications and (
-        serve.status().applications[name].status == "RUNNING"
-    )
+def _is_refused(client: PolicyClient) -> bool:
+    try:
+        client.health_check(retries=0)
+    except UnavailableError:
+        return True
+    return False
 
 
-def test_the_pages_snippet_runs(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_snippet_runs(cluster: None) -> None:
     port = str(unused_port(LOOPBACK))
     block, *_ = (
         each for each in blocks_of(text_of("docs/how-to/ray.md")) if "deploy(" in each.code
@@ -265,6 +282,16 @@ def test_what_cannot_be_is_refused_before_anything_is_deployed(
 ) -> None:
     with pytest.raises(InvalidValueError, match=text):
         application(Policy, "name", **options)
+
+
+def test_what_can_be_passed_on_is_what_an_application_takes() -> None:
+    takes = get_type_hints(application)
+    keywords = {
+        name: takes[name]
+        for name, parameter in inspect.signature(application).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert get_type_hints(ApplicationOptions) == keywords
 
 
 def test_an_instance_is_refused() -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from ..protocol import BatchedPolicyHandler, PolicyHandler
 from .application import INGRESS, application
-from .engine import node_address, ray, serve
+from .engine import node_resource, ray, serve
+from .options import ApplicationOptions
 
 __all__ = ["DEFAULT_NAME", "Deployed", "deploy"]
 
@@ -88,7 +89,7 @@ def deploy(
     policy: Callable[..., PolicyHandler | BatchedPolicyHandler],
     *args: object,
     name: str = DEFAULT_NAME,
-    **options: Any,
+    **options: Unpack[ApplicationOptions],
 ) -> Deployed:
     """Deploys a policy, and returns when it can be called.
 
@@ -109,8 +110,8 @@ def deploy(
     """
     if not ray.is_initialized():
         ray.init()
-    if options.get("ingress_actor_options") is None:
-        node = f"node:{node_address()}"
+    node = node_resource()
+    if options.get("ingress_actor_options") is None and node is not None:
         options["ingress_actor_options"] = {"num_cpus": 1, "resources": {node: _SHARE_OF_NODE}}
     app = application(policy, *args, **options)
     serve.start(proxy_location="Disabled")

@@ -15,10 +15,17 @@ except ImportError as error:
         "pip install 'praxis-remote[ray]'"
     ) from error
 
-__all__ = ["node_address", "ray", "serve"]
+__all__ = ["node_address", "node_resource", "ray", "serve"]
 
 
 def node_address() -> str:
     """Returns the address by which Ray knows this machine."""
     address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray's
     return address
+
+
+def node_resource() -> str | None:
+    """Returns the resource that this machine alone has; None if it is none of the cluster's."""
+    name = f"node:{node_address()}"
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
+    return name if name in resources else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from ..errors import InvalidValueError
 from ..framing import DEFAULT_MAX_MESSAGE_SIZE
@@ -17,7 +17,7 @@ from ..routing.server import DEFAULT_EPISODE_TTL
 from ..tls import ServerTLSLike
 from ..tokens import TokensLike
 
-__all__ = ["Autoscaling", "IngressOptions", "RayOptions", "ServerOptions"]
+__all__ = ["ApplicationOptions", "Autoscaling", "IngressOptions", "RayOptions", "ServerOptions"]
 
 RayOptions: TypeAlias = Mapping[str, object]
 """What Ray's actors take, such as ``{"num_cpus": 2, "accelerator_type": "A100"}``."""
@@ -56,6 +56,31 @@ class Autoscaling:
                 f"max_replicas={self.max_replicas}; "
                 "allowed: 1 <= min_replicas <= max_replicas"
             )
+
+
+class ApplicationOptions(TypedDict, total=False):
+    """The options of `application`, by name, for those that pass them on."""
+
+    replicas: int | None
+    autoscaling: Autoscaling | None
+    num_cpus: float
+    num_gpus: float
+    ray_actor_options: RayOptions | None
+    ingress_actor_options: RayOptions | None
+    host: str
+    port: int
+    replica_host: str | None
+    max_message_size: int
+    max_pending: int
+    max_batch_size: int
+    max_batch_delay: float
+    batched: bool
+    episode_ttl: float
+    limits: Limits | None
+    tls: ServerTLSLike | None
+    tokens: TokensLike | None
+    grace: float
+    health_check_seconds: float
 
 
 @dataclass(frozen=True)

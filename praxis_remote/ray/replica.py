@@ -51,6 +51,7 @@ class Replica:
         host: str | None,
     ) -> None:
         self._grace = grace
+        self._attending: asyncio.Task[None] | None = None
         context = serve.get_replica_context()
         self._name = context.replica_tag
         self._ingress = serve.get_deployment_handle(ingress, app_name=context.app_name)
@@ -70,7 +71,7 @@ class Replica:
             await asyncio.sleep(_WARMING_LOOK_SECONDS)
         self._check()
         await self._tell()
-        self._attending = asyncio.ensure_future(self._attend())
+        self._attending = asyncio.create_task(self._attend())
 
     def _check(self) -> None:
         if self._server.stage is not Stage.SERVING:
@@ -102,6 +103,7 @@ class Replica:
     async def __del__(self) -> None:
         """Lets calls finish. Called by Ray Serve before it ends the process."""
         if (server := getattr(self, "_server", None)) is not None:
-            self._attending.cancel()
+            if self._attending is not None:
+                self._attending.cancel()
             # The ingress sends what it refuses from now on to other replicas.
             await asyncio.to_thread(server.stop, grace=self._grace)

@@ -126,6 +126,7 @@ class Replicas:
         self._token = None if token is None else Token(token)
         self._replicas: dict[str, Replica] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._suspects: set[Replica] = set()
 
     def __len__(self) -> int:
         return len(self._replicas)
@@ -202,9 +203,9 @@ class Replicas:
         """Asks again and again, which also keeps the connection."""
         while self._replicas.get(replica.name) is replica:
             await asyncio.sleep(max(_ASK_SECONDS, len(self) / _ASKED_A_SECOND))
-            await self.look_at(replica)
+            await self._look_at(replica)
 
-    async def look_at(self, replica: Replica) -> None:
+    async def _look_at(self, replica: Replica) -> None:
         """Asks one how it is, and loses it if it does not say."""
         try:
             await replica.ask()
@@ -213,7 +214,15 @@ class Replicas:
 
     def suspect(self, replica: Replica) -> None:
         """Has one looked at, at once."""
-        self._begin(self.look_at(replica))
+        if replica not in self._suspects:
+            self._suspects.add(replica)
+            self._begin(self._look_at_suspect(replica))
+
+    async def _look_at_suspect(self, replica: Replica) -> None:
+        try:
+            await self._look_at(replica)
+        finally:
+            self._suspects.discard(replica)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
