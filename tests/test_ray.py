@@ -78,6 +78,7 @@ def deploy_here(name: str, **options: Any) -> Deployed:
         port=unused_port(LOOPBACK),
         replica_host=LOOPBACK,
         num_cpus=0,
+        health_check_seconds=1,
         ingress_actor_options={"num_cpus": 0},
         **options,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -52,6 +53,10 @@ class Rows:
             raise ResourceExhaustedError(str(first["busy"]))
         if "away" in first:
             raise UnavailableError(str(first["away"]))
+        if "within" in first:
+            remaining = current_request().remaining()
+            assert remaining is not None
+            assert remaining <= float(str(first["within"]))
         if "unfit" in first:
             return np.zeros(3)
         if "session" in first:
@@ -92,6 +97,13 @@ class Fleet:
 def fleet() -> Iterator[Fleet]:
     with ExitStack() as stack:
         yield Fleet(stack)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Waits for what nothing tells of."""
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
 
 
 def batch(*numbers: float, **more: Any) -> list[dict[str, Any]]:
@@ -283,6 +295,9 @@ def test_without_replicas_calls_may_be_sent_again(fleet: Fleet) -> None:
 def test_a_deadline_goes_along(fleet: Fleet) -> None:
     handler = fleet.add(GatedHandler)
     client = fleet.client()
+    handler.let_end()
+    assert ask(client, ["a"], within=WAIT) == ([0], [0])
+    handler.wait_begun()
     with pytest.raises(DeadlineExceededError):
         client.predict_action(batch(0), episode_ids=["a"], timeout=0.2)
     handler.wait_begun()
@@ -322,6 +337,23 @@ def test_a_replica_that_is_busy_says_so_through_it(fleet: Fleet) -> None:
         running.result(WAIT)
 
 
+def test_a_batch_of_which_a_part_ran_is_not_said_to_have_never_run(fleet: Fleet) -> None:
+    busy = fleet.add(GatedHandler, max_pending=0)
+    free = fleet.add()
+    client = fleet.client()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(ask, client, ["a"])
+        busy.wait_begun()
+        assert ask(client, ["b"]) == ([1], [0])
+        with pytest.raises(ResourceExhaustedError, match="max_pending") as raised:
+            ask(client, ["b", "a"])
+        assert not raised.value.never_ran
+        busy.let_end()
+        running.result(WAIT)
+    assert ask(client, ["b"]) == ([1], [0])
+    assert free.predictions[0].episode_ids == ("b",)
+
+
 def test_large_requests_pass_whole(fleet: Fleet) -> None:
     for _ in range(2):
         fleet.add()
@@ -350,3 +382,4 @@ def test_a_replica_that_comes_again_takes_its_own_place(fleet: Fleet) -> None:
         fleet.router.add("r0", server.address).result(WAIT)
         assert ask(fleet.client(), ["a"]) == ([7], [0])
         assert list(fleet.router.episodes()) == ["r0"]
+        wait_for(lambda: fleet.servers[0].status().connections == 0)
