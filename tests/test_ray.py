@@ -22,7 +22,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import numpy as np
 import pytest
 import ray
 from documents import blocks_of, text_of
@@ -60,6 +59,8 @@ def cluster() -> Iterator[None]:
         ray.init(
             # Ray starts a worker for each beforehand.
             num_cpus=4,
+            # Nobody looks whether there are any.
+            num_gpus=2,
             include_dashboard=False,
             log_to_driver=bool(os.environ.get("DBG")),
             object_store_memory=100 * 2**20,
@@ -86,7 +87,7 @@ def deploy_here(name: str, **options: Any) -> Deployed:
 
 @pytest.fixture(scope="module")
 def pair(cluster: None) -> Iterator[Deployed]:
-    with deploy_here("pair", replicas=2) as deployed:
+    with deploy_here("pair", replicas=2, num_gpus=1) as deployed:
         yield deployed
 
 
@@ -152,6 +153,11 @@ def test_episodes_are_spread_and_stay_and_their_batch_is_put_together(
     assert sorted(pair.episodes().values()) == [4, 4]
     assert client.reset()
     assert client.health_check() == (True, "pair")
+
+
+def test_each_replica_sees_its_own_gpu(client: PolicyClient) -> None:
+    action = client.predict_action(batch(2), episode_ids=["left", "right"])
+    assert sorted(action[:, 1].tolist()) == [0, 1]
 
 
 def test_a_policys_error_passes_as_it_is(client: PolicyClient) -> None:
@@ -326,7 +332,3 @@ except ImportError as error:
     print(error)
 """
     assert "pip install 'praxis-remote[ray]'" in run(code)
-
-
-def test_actions_are_arrays(client: PolicyClient) -> None:
-    assert isinstance(client.predict_action(batch(1)), np.ndarray)
