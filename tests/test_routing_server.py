@@ -30,6 +30,7 @@ from praxis_remote.errors import (
     UnavailableError,
 )
 from praxis_remote.routing import RoutingServer
+from praxis_remote.specs import ObservationSpec, TensorSpec
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler
 from praxis_remote.types import Array
 
@@ -352,6 +353,22 @@ def test_a_batch_of_which_a_part_ran_is_not_said_to_have_never_run(fleet: Fleet)
         running.result(WAIT)
     assert ask(client, ["b"]) == ([1], [0])
     assert free.predictions[0].episode_ids == ("b",)
+
+
+class Expecting(RecordingHandler):
+    def observation_spec(self) -> ObservationSpec:
+        return ObservationSpec({"n": TensorSpec("float64", ())})
+
+
+def test_what_a_policy_expects_is_told_and_checked_by_its_replicas(fleet: Fleet) -> None:
+    fleet.add(Expecting)
+    fleet.add(Expecting)
+    client = fleet.client()
+    fleet.servers[0].stop()
+    assert client.observation_spec() == Expecting().observation_spec()
+    assert ask(client, ["a"]) == ([1], [0])
+    with pytest.raises(InvalidArgumentError, match="n"):
+        client.predict_action([{"m": np.zeros(1)}], episode_ids=["a"])
 
 
 def test_large_requests_pass_whole(fleet: Fleet) -> None:

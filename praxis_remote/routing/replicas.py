@@ -186,6 +186,15 @@ class Replicas:
         name = self._owners.find(key, time.monotonic())
         return self._replicas[_some(name)]
 
+    def any(self) -> Replica:
+        """Returns one of them, which is ready if there is such a one.
+
+        Raises:
+            UnavailableError: There is none.
+        """
+        best = max(self.all, key=lambda replica: replica.ready, default=None)
+        return self._replicas[_some(None if best is None else best.name)]
+
     def begin_anew(self, key: Key) -> tuple[Replica, ...]:
         """Returns who is to reset an episode.
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from .. import codec, wire
-from ..calls import PREDICT, RESET, SESSION_ID, Headers, Metadata
+from ..calls import GET_OBSERVATION_SPEC, PREDICT, RESET, SESSION_ID, Headers, Metadata
 from ..errors import BadResponseError, InvalidArgumentError, RemoteError, UnavailableError
 from ..framing import Segments
 from ..http2 import Response, ServerCall
@@ -83,6 +83,17 @@ class RoutingService(PolicyService):
     @property
     def _replicas(self) -> Replicas:
         return self._handler.replicas
+
+    @override
+    async def respond(self, call: ServerCall) -> Segments:
+        if call.path != GET_OBSERVATION_SPEC.path:
+            return await super().respond(call)
+        # Each of them knows, since all have the same policy.
+        message = memoryview(await self._inflate(call) if call.compressed else call.message())
+        while True:
+            response = await self._try(self._replicas.any(), call, call.path, [message])
+            if response is not None:
+                return [memoryview(response.message)]
 
     # ------------------------------------------------------------ predict
 
