@@ -30,7 +30,7 @@ from praxis_remote.errors import (
     UnavailableError,
 )
 from praxis_remote.routing import RoutingServer
-from praxis_remote.specs import ObservationSpec, TensorSpec
+from praxis_remote.specs import NumberSpec, ObservationSpec
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler
 from praxis_remote.types import Array
 
@@ -357,7 +357,7 @@ def test_a_batch_of_which_a_part_ran_is_not_said_to_have_never_run(fleet: Fleet)
 
 class Expecting(RecordingHandler):
     def observation_spec(self) -> ObservationSpec:
-        return ObservationSpec({"n": TensorSpec("float64", ())})
+        return ObservationSpec({"n": NumberSpec()})
 
 
 def test_what_a_policy_expects_is_told_and_checked_by_its_replicas(fleet: Fleet) -> None:
