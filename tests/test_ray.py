@@ -282,6 +282,7 @@ def test_the_pages_snippet_runs(cluster: None) -> None:
         ({"port": -1}, "port: -1"),
         ({"max_batch_size": 0}, "max_batch_size"),
         ({"max_message_size": 0}, "max_message_size"),
+        ({"episode_ttl": 0}, "0 seconds"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_deployed(

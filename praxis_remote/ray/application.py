@@ -13,6 +13,7 @@ from typing import Any
 
 from ..address import DEFAULT_PORT, check_address
 from ..batching import DEFAULT_MAX_BATCH_DELAY, Batching
+from ..calls import check_timeout
 from ..errors import InvalidValueError, UnsupportedTypeError
 from ..framing import DEFAULT_MAX_MESSAGE_SIZE, check_max_message_size
 from ..limits import DEFAULT_MAX_PENDING, Limits
@@ -56,7 +57,7 @@ def application(
     max_batch_size: int = 1,
     max_batch_delay: float = DEFAULT_MAX_BATCH_DELAY,
     batched: bool = False,
-    episode_ttl: float = DEFAULT_EPISODE_TTL,
+    episode_ttl: float | None = None,
     limits: Limits | None = None,
     tls: ServerTLSLike | None = None,
     tokens: TokensLike | None = None,
@@ -86,7 +87,9 @@ def application(
             several clients together; see `PolicyServer`.
         max_batch_delay: Seconds for which a batch that is not full may be held back.
         batched: Whether the policy takes stacked batches.
-        episode_ttl: Seconds after which an episode that is not seen may get another replica.
+        episode_ttl: Seconds after its last call until an episode is over: its replica's policy is
+            told, and its next call may go to another one. None: the policy is never told, and
+            it has its place for an hour.
         limits: What clients are granted in connections, memory and time.
         tls: As for `PolicyServer`; its files must be there on the ingress's node.
         tokens: Likewise.
@@ -133,6 +136,7 @@ def application(
         "max_batch_size": max_batch_size,
         "max_batch_delay": max_batch_delay,
         "batched": batched,
+        "episode_ttl": check_timeout(episode_ttl),
     }
     make = functools.partial(policy, *args)
     ingress = serve.deployment(
@@ -142,7 +146,8 @@ def application(
         ray_actor_options=dict(ingress_actor_options or {"num_cpus": 1}),
         **common,
     )(Ingress)
-    options = IngressOptions(host, port, max_message_size, episode_ttl, limits, tls, tokens)
+    placed = DEFAULT_EPISODE_TTL if episode_ttl is None else episode_ttl
+    options = IngressOptions(host, port, max_message_size, placed, limits, tls, tokens)
     return ingress.bind(
         deployment.bind(make, server, token, INGRESS, grace, replica_host), options, token, grace
     )

@@ -75,7 +75,7 @@ class ApplicationOptions(TypedDict, total=False):
     max_batch_size: int
     max_batch_delay: float
     batched: bool
-    episode_ttl: float
+    episode_ttl: float | None
     limits: Limits | None
     tls: ServerTLSLike | None
     tokens: TokensLike | None
