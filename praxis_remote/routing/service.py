@@ -89,7 +89,7 @@ class RoutingService(PolicyService):
         if call.path != GET_OBSERVATION_SPEC.path:
             return await super().respond(call)
         # Each of them knows, since all have the same policy.
-        message = memoryview(await self._inflate(call) if call.compressed else call.message())
+        message, _ = await self._reading.take(call, _whole, _whole)
         while True:
             response = await self._try(self._replicas.any(), call, call.path, [message])
             if response is not None:
@@ -99,8 +99,7 @@ class RoutingService(PolicyService):
 
     @override
     async def _predict(self, call: ServerCall) -> Segments:
-        message = memoryview(await self._inflate(call) if call.compressed else call.message())
-        layout = await self._lay_out(message)
+        message, layout = await self._reading.take(call, _lay_out_quickly, _lay_out)
         call.mark()
         call.mark()  # nothing waits here
         parts = await _blaming(call, self._ask(call, message, layout))
@@ -109,13 +108,6 @@ class RoutingService(PolicyService):
             ((_, _, response),) = parts
             return [memoryview(response.message)]
         return codec.encode_predict_response(merge([_decode(*part) for part in parts]))
-
-    async def _lay_out(self, message: memoryview) -> Layout | None:
-        layout = lay_out(message, min(codec.QUICK_ITEMS, self._max_items))
-        if layout is None and len(message) > codec.QUICK_BYTES:
-            # Not for want of ids, maybe.
-            layout = await self._decode_slowly(lambda: lay_out(message, self._max_items))
-        return layout
 
     async def _ask(
         self, call: ServerCall, message: memoryview, layout: Layout | None
@@ -175,8 +167,7 @@ class RoutingService(PolicyService):
 
     @override
     async def _reset(self, call: ServerCall) -> Segments:
-        message = await self._inflate(call) if call.compressed else call.message()
-        request = await self._read(ResetRequest, message)
+        request = await self._reading.read(call, ResetRequest, in_order=True)
         call.mark()
         call.mark()
         ids = list(request.episode_ids)
@@ -216,6 +207,23 @@ class RoutingService(PolicyService):
 
 _Answer = tuple[Sequence[int], str, Response]
 """Rows of a batch, who was asked, and what came."""
+
+
+def _whole(message: bytearray | memoryview, _: int) -> tuple[memoryview, Layout | None]:
+    return memoryview(message), None
+
+
+def _lay_out(message: bytearray | memoryview, items: int) -> tuple[memoryview, Layout | None]:
+    view = memoryview(message)
+    return view, lay_out(view, items)
+
+
+def _lay_out_quickly(
+    message: bytearray | memoryview, items: int
+) -> tuple[memoryview, Layout | None] | None:
+    view, layout = _lay_out(message, min(codec.QUICK_ITEMS, items))
+    # Without a layout it may have too many fields for that.
+    return None if layout is None and len(view) > codec.QUICK_BYTES else (view, layout)
 
 
 async def _blaming(call: ServerCall, work: Awaitable[T]) -> T:
