@@ -50,6 +50,8 @@ Event = Literal[
     "worker_ended",
     "worker_failed",
     "worker_back",
+    "replica_found",
+    "replica_lost",
     "unforeseen",
 ]
 
@@ -83,6 +85,8 @@ EVENTS: dict[Event, str] = {
     "worker_ended": "A worker's process did, and is started again; how, and what it served.",
     "worker_failed": "One that was started again cannot serve; it is tried once more.",
     "worker_back": "One that was started again serves.",
+    "replica_found": "Calls go to one more replica of the policy.",
+    "replica_lost": "They do not any more; its episodes go on elsewhere.",
     "unforeseen": "A defect of ours, or of an observer; please report the traceback.",
 }
 """All events, and what each says."""

@@ -105,6 +105,24 @@ class Reading:
 
         return self._read(call, read_quickly, read, in_order=in_order)
 
+    def take(
+        self,
+        call: ServerCall,
+        quickly: Callable[[Message, int], T | None],
+        slowly: Callable[[Message, int], T],
+    ) -> Awaitable[T]:
+        """Returns what others make of the message of a call of the policy.
+
+        Args:
+            call: The call.
+            quickly: Takes the message and how many items it may have; None if that takes long.
+            slowly: The same, however long it takes.
+        """
+        most = self._max_items
+        return self._read(
+            call, lambda message: quickly(message, most), lambda message: slowly(message, most)
+        )
+
     async def _read(
         self,
         call: ServerCall,

@@ -151,7 +151,7 @@ class PolicyServer:
         self._eviction = None
         if lifetime is not None:
             self._eviction = Eviction(handler, self._scheduler, lifetime, limits.episodes)
-        self._service = PolicyService(
+        self._service = self._service_class()(
             handler,
             self._scheduler,
             limits.items,
@@ -197,6 +197,9 @@ class PolicyServer:
         warn_if_open(self._address, tls, named=named)
         log.info("listening on %s", self._address, extra=self._event("listening"))
         return sock
+
+    def _service_class(self) -> type[PolicyService]:
+        return PolicyService
 
     @property
     def host(self) -> str:

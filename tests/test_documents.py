@@ -55,6 +55,7 @@ NOT_RUN = {
     "docs/how-to/envoy.md": 2,
     "docs/how-to/kubernetes.md": 1,
     "docs/how-to/migrate.md": 5,
+    "docs/how-to/ray.md": 4,
     "docs/how-to/slow.md": 1,
     "docs/how-to/ssh.md": 3,
     "docs/how-to/systemd.md": 1,

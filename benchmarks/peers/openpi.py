@@ -19,8 +19,8 @@ from openpi_client import msgpack_numpy  # type: ignore[import-not-found]  # in 
 from openpi_client.websocket_client_policy import (  # type: ignore[import-not-found]  # as above
     WebsocketClientPolicy,
 )
-from websockets.asyncio.server import serve as listen  # type: ignore[import-not-found]  # as above
-from websockets.exceptions import ConnectionClosed  # type: ignore[import-not-found]  # as above
+from websockets.asyncio.server import serve as listen
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.payloads import Action
 from benchmarks.peers.client import Client

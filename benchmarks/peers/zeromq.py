@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import msgpack  # type: ignore[import-not-found]  # installed in the peer's own environment
+import msgpack
 import numpy as np
-import zmq  # type: ignore[import-not-found]  # as above
+import zmq  # type: ignore[import-not-found]  # installed in the peer's own environment
 
 from benchmarks.payloads import Action
 from benchmarks.peers.client import Client
