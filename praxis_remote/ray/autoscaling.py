@@ -21,6 +21,9 @@ __all__ = ["CALLS", "autoscaling_config", "calls_per_replica"]
 CALLS = "praxis_calls"
 """What a replica tells: its calls that run or wait."""
 
+# Seconds from one look at the calls to the next, of Ray's own; several shall be averaged.
+_INTERVAL = 10.0
+
 
 def calls_per_replica(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     """Returns how many replicas would have as many calls each as they should.
@@ -42,6 +45,9 @@ def autoscaling_config(autoscaling: Autoscaling) -> AutoscalingConfig:
         "downscale_delay_s": autoscaling.downscale_seconds,
         "look_back_period_s": autoscaling.look_back_seconds,
         "policy": {"policy_function": calls_per_replica},
-        **autoscaling.more,
     }
+    if autoscaling.look_back_seconds < 2 * _INTERVAL:
+        # Deprecated for a variable of the environment, which is not ours to set.
+        options["metrics_interval_s"] = autoscaling.look_back_seconds / 4
+    options.update(autoscaling.more)
     return AutoscalingConfig(**options)
