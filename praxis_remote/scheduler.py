@@ -165,7 +165,7 @@ class Scheduler:
     def waiting(self) -> int:
         """How many jobs wait, while others run."""
         # Where none runs yet, the first one will at once.
-        return max(0, self.unfinished - max(1, self._running))
+        return max(0, self.unfinished - (self._running or 1))
 
     @property
     def idle(self) -> bool:
@@ -186,7 +186,7 @@ class Scheduler:
         """
         if self.max_pending is None:
             return
-        if self.unfinished - max(1, self._running) >= self.max_pending:
+        if self.unfinished - (self._running or 1) >= self.max_pending:
             raise ResourceExhaustedError(
                 f"{self.max_pending} calls wait for the policy already (max_pending); "
                 "try again later, or spread them over more servers",
