@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -314,8 +314,7 @@ class Scheduler:
 
     def _run_together(self, jobs: list[_Job[Any]]) -> None:
         jobs = [job for job in jobs if not job.end_if_late(self._clock)]
-        together = jobs[0].ticket.together if len(jobs) > 1 else None
-        results = together and together([job.ticket.payload for job in jobs])
+        results = _try_together(jobs) if len(jobs) > 1 else None
         if not results:
             self._run_each(jobs)
             return
@@ -397,6 +396,17 @@ class Scheduler:
     def _is_needed(self) -> bool:
         """Whether this thread has to do other things for more jobs to come."""
         return self.between_jobs is not None and self.between_jobs.needed
+
+
+def _try_together(jobs: list[_Job[Any]]) -> Sequence[Any] | None:
+    """Returns what came of joined jobs; None if each has to be run alone."""
+    together = jobs[0].ticket.together
+    try:
+        return together and together([job.ticket.payload for job in jobs])
+    except BaseException:  # the thread must go on
+        text = "%d joined jobs could not be run as one; each is run alone"
+        log.exception(text, len(jobs), extra=event("unforeseen"))
+        return None
 
 
 def _tickets(jobs: list[_Job[Any]]) -> list[Ticket]:

@@ -8,10 +8,11 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from praxis_remote.batching import Batching, Ticket
 from praxis_remote.calls import Deadline
 from praxis_remote.errors import DeadlineExceededError
 from praxis_remote.scheduler import Scheduler, _Job
@@ -89,6 +90,33 @@ def test_whatever_a_job_raises_reaches_its_owner_and_the_thread_goes_on(
     with pytest.raises(type(error)):
         scheduler.call(fail)
     assert scheduler.call(lambda: 5) == 5
+
+
+def test_jobs_that_cannot_be_run_as_one_are_run_alone_and_the_thread_goes_on(
+    scheduler: Scheduler,
+) -> None:
+    def together(names: Sequence[str]) -> Sequence[str]:
+        joined.append(names)
+        raise MemoryError
+
+    def run(name: str) -> asyncio.Task[str]:
+        ticket = Ticket("like", payload=name, together=together)
+        return asyncio.create_task(scheduler.run(lambda: name, ticket=ticket))
+
+    async def main() -> None:
+        scheduler.join(Batching(8, 0.0))
+        gate = Gate()
+        first = asyncio.create_task(scheduler.run(gate))
+        await gate.wait_running()
+        tasks = [run("a"), run("b")]
+        await queued()
+        gate.may_end.set()
+        assert await asyncio.gather(first, *tasks) == ["gate", "a", "b"]
+        assert await run("c") == "c"
+
+    joined: list[Sequence[str]] = []
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert joined == [["a", "b"]]
 
 
 def test_a_job_whose_deadline_passed_in_the_queue_never_runs(
