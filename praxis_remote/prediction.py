@@ -138,7 +138,12 @@ class Predictor:
             asked.visit.call.batch_size = size
         try:
             actions = self._predict_together(batch)
+            for asked in batch:
+                asked.visit.call.mark()
+            return [self._encode_rows(*pair) for pair in zip(batch, actions, strict=True)]
         except NotABatchError as error:
+            for asked in batch:
+                asked.visit.call.mark()
             text = f"{error}; {len(batch)} requests were joined"
             log.error("%s", text, extra=event("policy_failed", method="predict_action"))
             return [HandlerError(text) for _ in batch]
@@ -149,9 +154,6 @@ class Predictor:
             for asked, marks in zip(batch, reached, strict=True):
                 del asked.visit.call.marks[marks:]
             return None
-        for asked in batch:
-            asked.visit.call.mark()
-        return [self._encode_rows(*pair) for pair in zip(batch, actions, strict=True)]
 
     def _encode_rows(self, asked: Asked, rows: Array) -> Segments:
         segments = codec.encode_predict_response(rows)
@@ -174,11 +176,13 @@ class Predictor:
         contexts = []
         for visit, request, _ in batch:
             start = len(observations)
-            observations += request.observations
+            # What a policy takes out of them is still there when each is tried alone.
+            observations += map(dict, request.observations)
             ids += request.episode_ids or ()
             contexts.append(replace(visit.context, rows=range(start, len(observations))))
         with CurrentRequests(contexts), batch[0].visit.span():
-            action = self._predict(observations, batch[0].request.policy_kwargs, tuple(ids) or None)
+            policy_kwargs = dict(batch[0].request.policy_kwargs)
+            action = self._predict(observations, policy_kwargs, tuple(ids) or None)
         return split(
             check_rows(action, len(observations)),
             [len(asked.request.observations) for asked in batch],

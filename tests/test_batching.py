@@ -25,6 +25,7 @@ from praxis_remote import (
     current_requests,
     errors,
 )
+from praxis_remote.memory import Stock
 from praxis_remote.metrics import Metrics
 from praxis_remote.scheduler import Scheduler
 from praxis_remote.testing import GatedHandler, Prediction, RecordingHandler
@@ -267,6 +268,40 @@ def test_a_bad_request_in_a_batch_costs_only_itself(
     ]
 
 
+def test_what_a_policy_took_out_of_a_batch_is_there_when_each_is_tried_alone(crowds: Any) -> None:
+    def take(prediction: Prediction) -> Any:
+        given: Any = prediction
+        scale = given.policy_kwargs.pop("scale", 1)
+        numbers = [scale * observation.pop("n") for observation in given.observations]
+        if 20 in numbers:
+            raise ValueError("twenty is not to my taste")
+        return np.array([numbers]).T
+
+    crowd = crowds(GatedHandler(take))
+    crowd.occupy()
+    calls = [crowd.predict(number, scale=10) for number in (1, 2, 3)]
+    crowd.handler.let_end(5)
+    assert [rows(calls[0]), rows(calls[2])] == [[[10]], [[30]]]
+    with pytest.raises(errors.InvalidArgumentError, match="twenty is not to my taste"):
+        calls[1].result(WAIT)
+
+
+def test_without_memory_for_the_answers_to_a_batch_each_is_tried_alone(
+    crowds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(stock: Stock, size: int) -> memoryview:
+        monkeypatch.undo()
+        raise MemoryError
+
+    crowd = crowds(GatedHandler(lambda p: np.ones((len(p.observations), 100_000), np.float32)))
+    crowd.occupy()
+    calls = [crowd.predict(number) for number in (1, 2)]
+    monkeypatch.setattr(Stock, "take", fail)
+    crowd.handler.let_end(4)
+    assert [call.result(WAIT).shape for call in calls] == [(1, 100_000)] * 2
+    assert [len(p.observations) for p in crowd.handler.predictions] == [1, 2, 1, 1]
+
+
 def test_who_gave_up_during_a_joined_call_that_fails_is_not_tried_alone(crowds: Any) -> None:
     def fail(prediction: Prediction) -> Any:
         if len(prediction.observations) > 1:
@@ -302,6 +337,9 @@ def test_an_action_that_is_no_batch_is_an_error_that_says_so(crowds: Any, joined
         with pytest.raises(errors.HandlerError, match=text):
             call.result(WAIT)
     assert len(crowd.handler.predictions) == 1 + joined
+    while len(records := crowd.server.recent_calls()) < len(calls):
+        pass
+    assert all(record.timing.infer > 0 for record in records)
 
 
 def test_a_policy_learns_whose_rows_are_whose(crowds: Any) -> None:
