@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from .batching import NOBODYS, Batching, Pause, Ticket, pick
@@ -30,6 +31,10 @@ from .stepper import Delivery
 log = logging.getLogger("praxis_remote.scheduler")
 
 T = TypeVar("T")
+
+# Of those that wait, looked at for a batch: to look at all, each time that one leaves, takes the
+# square of their number, and the event loop's time.
+_LOOK_AHEAD = 128
 
 
 class _Job(Generic[T]):
@@ -147,6 +152,7 @@ class Scheduler:
         # What the thread has taken from there, to look at all that wait.
         self._line: deque[_Job[Any] | None] = deque()
         self._max_batch_size = 1
+        self._look_ahead = _LOOK_AHEAD
         self._pause: Pause | None = None
         self.unfinished = 0
         self._running = 0
@@ -176,6 +182,7 @@ class Scheduler:
         """Has jobs joined. To be called before the first one comes."""
         if batching.joins:
             self._max_batch_size = batching.max_size
+            self._look_ahead = max(_LOOK_AHEAD, 2 * batching.max_size)
             self._pause = Pause(batching.max_delay)
 
     def check_room(self) -> None:
@@ -359,7 +366,9 @@ class Scheduler:
         self._gather()
         while None not in self._line and not self._is_needed():
             tickets = _tickets(self._live())
-            if not tickets or self._fill(tickets) >= self._max_batch_size:
+            if not 0 < len(tickets) < self._look_ahead:
+                return
+            if self._fill(tickets) >= self._max_batch_size:
                 return
             seconds = pause.remaining([ticket.caller for ticket in tickets], self._clock())
             # What is given up meanwhile shall be gone at once.
@@ -377,9 +386,13 @@ class Scheduler:
             self._line = deque(job for job in self._line if job is None)
             return []
         leaving = {live[place] for place in pick(_tickets(live), self._max_batch_size)}
-        self._line = deque(
-            job for job in self._line if job is None or not (job.claimed or job in leaving)
-        )
+        staying: list[_Job[Any] | None] = []
+        job = None
+        while job is not live[-1]:
+            job = self._line.popleft()
+            if job is None or not (job.claimed or job in leaving):
+                staying.append(job)
+        self._line.extendleft(reversed(staying))
         return [job for job in live if job in leaving]
 
     def _fill(self, tickets: list[Ticket]) -> int:
@@ -391,7 +404,9 @@ class Scheduler:
                 self._line.append(self._jobs.get_nowait())
 
     def _live(self) -> list[_Job[Any]]:
-        return [job for job in self._line if job is not None and not job.claimed]
+        """Returns the first of those that wait."""
+        live = (job for job in self._line if job is not None and not job.claimed)
+        return list(islice(live, self._look_ahead))
 
     def _is_needed(self) -> bool:
         """Whether this thread has to do other things for more jobs to come."""

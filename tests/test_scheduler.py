@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import threading
 import weakref
@@ -117,6 +118,37 @@ def test_jobs_that_cannot_be_run_as_one_are_run_alone_and_the_thread_goes_on(
     joined: list[Sequence[str]] = []
     asyncio.run(asyncio.wait_for(main(), 30))
     assert joined == [["a", "b"]]
+
+
+def test_what_a_batch_costs_does_not_grow_with_those_who_wait(scheduler: Scheduler) -> None:
+    class Kind:
+        """Of one job alone."""
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return self is other
+
+        __hash__ = None  # type: ignore[assignment]  # nobody needs it
+
+    async def main() -> list[int]:
+        scheduler.join(Batching(8, 0.0))
+        gate = Gate()
+        first = asyncio.create_task(scheduler.run(gate))
+        await gate.wait_running()
+        waiting = [
+            asyncio.create_task(scheduler.run(functools.partial(ran.append, n), None, ticket))
+            for n, ticket in enumerate(Ticket(Kind()) for _ in range(1000))  # type: ignore[arg-type]
+        ]
+        await queued()
+        gate.may_end.set()
+        await asyncio.gather(first, *waiting)
+        return ran
+
+    ran: list[int] = []
+    compared: list[object] = []
+    assert asyncio.run(asyncio.wait_for(main(), 30)) == list(range(1000))
+    # Each time: once to learn whether the batch is full, once when it leaves.
+    assert 0 < len(compared) <= 1000 * 2 * 128
 
 
 def test_a_job_whose_deadline_passed_in_the_queue_never_runs(
