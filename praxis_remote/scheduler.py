@@ -368,6 +368,9 @@ class Scheduler:
             tickets = _tickets(self._live())
             if not 0 < len(tickets) < self._look_ahead:
                 return
+            # Nothing comes past one that keeps its place in all lanes.
+            if any(ticket.lanes is None for ticket in tickets):
+                return
             if self._fill(tickets) >= self._max_batch_size:
                 return
             seconds = pause.remaining([ticket.caller for ticket in tickets], self._clock())

@@ -28,7 +28,7 @@ from .http2 import ServerCall
 from .limits import Limits
 from .logs import event
 from .monitor import GetStatus, Monitor
-from .prediction import Asked, Predictor
+from .prediction import Asked, Predictor, caller_of
 from .protocol import BatchedPolicyHandler, PolicyHandler
 from .readiness import Readiness
 from .reading import Reading
@@ -193,8 +193,9 @@ class PolicyService:
             call.mark()
             return [wire.write_message(ResetResponse(success=True))]
 
-        # No call of these episodes shall pass it, or it them.
-        ticket = Ticket(lanes=frozenset(request.episode_ids) or None)
+        # No call of these episodes shall pass it, or it them. Who waits for it cannot call.
+        lanes = frozenset(request.episode_ids) or None
+        ticket = Ticket(lanes=lanes, caller=caller_of(call))
         running = self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
         if self._eviction is None:
             return await running

@@ -481,6 +481,29 @@ def test_a_server_holds_a_batch_back_until_those_are_there_whom_it_just_answered
     assert [rows(call) for call in calls] == [[[3, 3]]] * 3
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_batch_leaves_at_once_if_a_reset_keeps_others_from_it(
+    crowds: Any, everything: bool
+) -> None:
+    clock = Clock()
+    crowd = crowds(GatedHandler(echo), max_batch_delay=5.0, clock=clock)
+    clients = [crowd.client() for _ in range(3)]
+    crowd.occupy()
+    calls = [crowd.wait(client.predict_action, [{"n": 0}]) for client in clients[:2]]
+    crowd.handler.let_end()
+    crowd.handler.wait_begun()
+    clock.now += 100
+    crowd.handler.let_end()
+    assert [rows(call) for call in calls] == [[[0, 2]]] * 2
+    # The second client is waited for, which itself waits for its reset or for everybody's.
+    held = crowd.wait(clients[0].predict_action, [{"n": 1}])
+    who, ids = (clients[2], None) if everything else (clients[1], ["b"])
+    reset = crowd.submit(who.reset, episode_ids=ids)
+    crowd.handler.let_end()
+    assert rows(held) == [[1, 1]]
+    assert reset.result(WAIT)
+
+
 def test_a_server_that_stops_holds_nothing_back(crowds: Any) -> None:
     clock = Clock()
     crowd = crowds(GatedHandler(echo), max_batch_delay=5.0, clock=clock)
