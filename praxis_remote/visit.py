@@ -74,8 +74,9 @@ class Visit:
                     return function()
                 with self.span():
                     return function()
-            except RemoteError:
-                self._log("policy_failed")
+            except RemoteError as error:
+                at_fault = error.status is InvalidArgumentError.status
+                self._log("policy_rejected" if at_fault else "policy_failed")
                 raise
             except (TypeError, ValueError) as error:
                 self._log("policy_rejected")

@@ -443,12 +443,15 @@ def test_a_policy_that_takes_stacked_batches_gets_them(crowds: Any, max_batch_si
     assert handler.batches == [{"n": [-1]}, *({"n": numbers} for numbers in expected)]
 
 
-def test_a_request_that_cannot_be_stacked_is_refused_with_the_key(crowds: Any) -> None:
+def test_a_request_that_cannot_be_stacked_is_refused_with_the_key(
+    crowds: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     handler = StackedPolicy()
     crowd = crowds(handler, batched=True)
     batch = [{"n": 1}, {"n": 1.5}]
     with pytest.raises(errors.InvalidArgumentError, match=r"observations\[1\]\['n'\]: a float"):
         crowd.client().predict_action(batch)
+    assert "policy_rejected" in [getattr(record, "event", "") for record in caplog.records]
 
 
 class Clock:
