@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import queue
 import re
@@ -26,7 +27,7 @@ from hosts import listen
 from http2_peers import Peer
 from hypothesis import given, settings
 from processes import Gate, Start
-from shared import HEADER, MIB, SEALS, Sharing, is_shared, shared_here
+from shared import HEADER, MIB, SEALS, Sharing, is_shared, mapped_here, shared_here
 from strategies import Request, bits, requests
 
 from praxis_remote import AsyncPolicyClient, Limits, PolicyClient, PolicyServer
@@ -491,6 +492,21 @@ def test_a_connection_may_have_a_number_of_pieces_and_each_is_used_by_one_call(
         assert (again["grpc-status"], again[HEADER]) == ("3", "refused")
         assert server.status().held_bytes == 16 * MIB
     handler.predictions.clear()
+
+
+def test_the_server_lets_go_of_memory_at_once_and_not_when_cycles_are_collected(
+    unix: str, path: Path
+) -> None:
+    gc.disable()
+    try:
+        with PolicyServer(Seeing(), host=unix), Sharing(path) as peer:
+            for _ in range(5):
+                file = peer.make(content=MESSAGE)
+                assert peer.call(b"", _refer(file))["grpc-status"] == "0"
+                peer.let_go(file)
+            assert mapped_here() == 1
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- peers that do not share
