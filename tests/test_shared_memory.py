@@ -9,6 +9,7 @@ import gc
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -492,6 +493,24 @@ def test_a_connection_may_have_a_number_of_pieces_and_each_is_used_by_one_call(
         assert (again["grpc-status"], again[HEADER]) == ("3", "refused")
         assert server.status().held_bytes == 16 * MIB
     handler.predictions.clear()
+
+
+def test_shared_memory_leaves_connections_half_of_the_files(
+    unix: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PolicyServer(Seeing(), host=unix), Sharing(path) as peer:
+        offers = [_refer(peer.make(content=MESSAGE)) for _ in range(3)]
+        assert peer.call(b"", offers[0])["grpc-status"] == "0"
+        gc.collect()
+        os.close(free := os.dup(0))
+        # One is open while memory is mapped, and another one stays.
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * (free + 1),) * 2)
+        refused = peer.call(b"", offers[1])
+        assert refused[HEADER] == "refused"
+        assert "half of the files that may be open are" in refused["grpc-message"]
+        assert peer.call(b"", offers[0])["grpc-status"] == "0"
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+        assert peer.call(b"", offers[2])["grpc-status"] == "0"
 
 
 def test_the_server_lets_go_of_memory_at_once_and_not_when_cycles_are_collected(
