@@ -273,6 +273,46 @@ def test_a_call_that_is_given_up_keeps_its_memory_until_the_policy_is_done_with_
     handler.predictions.clear()
 
 
+def test_a_first_call_that_is_given_up_is_not_the_last_to_ask(unix: str) -> None:
+    handler = GatedHandler()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with AsyncPolicyClient(unix, timeout=WAIT) as client:
+            first = asyncio.ensure_future(client.predict_action([{"image": image(0)}]))
+            await loop.run_in_executor(None, handler.wait_begun)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            handler.let_end(3)
+            for number in range(1, 3):
+                await client.predict_action([{"image": image(number)}])
+
+    with PolicyServer(handler, host=unix):
+        asyncio.run(main())
+    assert [is_shared(observed(each)) for each in handler.predictions] == [False, False, True]
+    handler.predictions.clear()
+
+
+def test_a_first_call_that_is_refused_unread_is_not_the_last_to_ask() -> None:
+    async def main() -> None:
+        lending = lender.Lender(SIZE)
+        for word in ("unread", "mapped"):
+            asking = await lending.lend("path", [bytes(SIZE)])
+            assert asking is not None
+            assert asking.offer.endswith(";0")
+            asking.sent = True
+            asking.hear(word)
+            asking.end()
+        loan = await lending.lend("path", [bytes(SIZE)])
+        assert loan is not None
+        assert loan.offer.endswith(f";{SIZE}")
+        loan.end()
+        lending.close()
+
+    asyncio.run(main())
+
+
 def test_many_calls_at_once_some_given_up_get_their_own_answers(unix: str) -> None:
     handler = Seeing(lambda prediction: observed(prediction) ^ 255)
 
