@@ -2,7 +2,10 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-"""What tests of shared memory look at, and peers that share some by hand."""
+"""What tests of shared memory look at, and peers that share some by hand.
+
+Only Linux has all of it; elsewhere this can be imported, and `AVAILABLE` is False.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ from http2_peers import TIMEOUT, Peer, RawClient, framed
 from typing_extensions import Self
 
 from praxis_remote.calls import PREDICT
+from praxis_remote.shared_memory import AVAILABLE
 
 MIB = 2**20
 HEADER = "praxis-shared-memory"
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL if AVAILABLE else 0
 _NAME = "/memfd:praxis-remote"
 _RANGE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) .*")
 
@@ -42,6 +46,11 @@ def _ranges() -> list[tuple[int, int]]:
     return [(int(match[1], 16), int(match[2], 16)) for match in found if match]
 
 
+def mapped_here() -> int:
+    """Returns how many pieces of shared memory this process has mapped."""
+    return len(_ranges())
+
+
 def shared_here() -> tuple[int, int]:
     """Returns how many pieces of shared memory this process has mapped, and open as files."""
     gc.collect()
@@ -49,7 +58,7 @@ def shared_here() -> tuple[int, int]:
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # that of the folder itself
             files += str(link.readlink()).startswith(_NAME)
-    return len(_ranges()), files
+    return mapped_here(), files
 
 
 class Sharing(RawClient):
@@ -84,6 +93,11 @@ class Sharing(RawClient):
             memory[64 : 64 + len(content)] = content
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
         return file
+
+    @staticmethod
+    def let_go(file: int) -> None:
+        """Tells the server that memory is not needed any more."""
+        os.pwrite(file, b"\2", 16)
 
     def call(self, message: bytes, offer: str | None = None) -> dict[str, str]:
         """Returns all headers of the response to a prediction."""

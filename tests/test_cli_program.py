@@ -39,6 +39,11 @@ PREDICT = ["predict", "h", "--json", "{}"]
             ["health", "h", "--server-name=a", "b"],
             "--server-name=a b; did you mean --tls-server-name?; see `praxis-remote health --help`",
         ),
+        (["serve", "mod:X", "--worker", "2"], "argument --worker: '2'; did you mean --workers?"),
+        (
+            ["serve", "mod:X", "--worke", "2"],
+            "unrecognized arguments: --worke 2; did you mean --workers?",
+        ),
         (["reset", "h", "x"], "unrecognized arguments: x; see `praxis-remote reset --help`"),
         (["serve", "my_mod.py:X"], "argument TARGET: 'my_mod.py:X' names a file"),
         (["serve", "mod:X", "--kwarg", "a"], "argument --kwarg: 'a'; write NAME=VALUE"),

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from hosts import listen
 from http2_peers import Peer
 from hypothesis import given, settings
 from processes import Gate, Start
-from shared import HEADER, MIB, SEALS, Sharing, is_shared, shared_here
+from shared import HEADER, MIB, SEALS, Sharing, is_shared, mapped_here, shared_here
 from strategies import Request, bits, requests
 
 from praxis_remote import AsyncPolicyClient, Limits, PolicyClient, PolicyServer
@@ -271,6 +273,46 @@ def test_a_call_that_is_given_up_keeps_its_memory_until_the_policy_is_done_with_
     handler.predictions.clear()
 
 
+def test_a_first_call_that_is_given_up_is_not_the_last_to_ask(unix: str) -> None:
+    handler = GatedHandler()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with AsyncPolicyClient(unix, timeout=WAIT) as client:
+            first = asyncio.ensure_future(client.predict_action([{"image": image(0)}]))
+            await loop.run_in_executor(None, handler.wait_begun)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            handler.let_end(3)
+            for number in range(1, 3):
+                await client.predict_action([{"image": image(number)}])
+
+    with PolicyServer(handler, host=unix):
+        asyncio.run(main())
+    assert [is_shared(observed(each)) for each in handler.predictions] == [False, False, True]
+    handler.predictions.clear()
+
+
+def test_a_first_call_that_is_refused_unread_is_not_the_last_to_ask() -> None:
+    async def main() -> None:
+        lending = lender.Lender(SIZE)
+        for word in ("unread", "mapped"):
+            asking = await lending.lend("path", [bytes(SIZE)])
+            assert asking is not None
+            assert asking.offer.endswith(";0")
+            asking.sent = True
+            asking.hear(word)
+            asking.end()
+        loan = await lending.lend("path", [bytes(SIZE)])
+        assert loan is not None
+        assert loan.offer.endswith(f";{SIZE}")
+        loan.end()
+        lending.close()
+
+    asyncio.run(main())
+
+
 def test_many_calls_at_once_some_given_up_get_their_own_answers(unix: str) -> None:
     handler = Seeing(lambda prediction: observed(prediction) ^ 255)
 
@@ -491,6 +533,39 @@ def test_a_connection_may_have_a_number_of_pieces_and_each_is_used_by_one_call(
         assert (again["grpc-status"], again[HEADER]) == ("3", "refused")
         assert server.status().held_bytes == 16 * MIB
     handler.predictions.clear()
+
+
+def test_shared_memory_leaves_connections_half_of_the_files(
+    unix: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PolicyServer(Seeing(), host=unix), Sharing(path) as peer:
+        offers = [_refer(peer.make(content=MESSAGE)) for _ in range(3)]
+        assert peer.call(b"", offers[0])["grpc-status"] == "0"
+        gc.collect()
+        os.close(free := os.dup(0))
+        # One is open while memory is mapped, and another one stays.
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * (free + 1),) * 2)
+        refused = peer.call(b"", offers[1])
+        assert refused[HEADER] == "refused"
+        assert "half of the files that may be open are" in refused["grpc-message"]
+        assert peer.call(b"", offers[0])["grpc-status"] == "0"
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+        assert peer.call(b"", offers[2])["grpc-status"] == "0"
+
+
+def test_the_server_lets_go_of_memory_at_once_and_not_when_cycles_are_collected(
+    unix: str, path: Path
+) -> None:
+    gc.disable()
+    try:
+        with PolicyServer(Seeing(), host=unix), Sharing(path) as peer:
+            for _ in range(5):
+                file = peer.make(content=MESSAGE)
+                assert peer.call(b"", _refer(file))["grpc-status"] == "0"
+                peer.let_go(file)
+            assert mapped_here() == 1
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- peers that do not share

@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 from authority import Authority
 from command import ERROR, TIMEOUT, fails
-from h2.events import ConnectionTerminated, DataReceived, StreamEnded
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded
 from http2_peers import RawClient, framed
 from processes import POLICIES, Gate, Process, Start, predict_at_gate
 from workers import PATIENCE, Serve, Workers, asked, write_policies
 
 from praxis_remote import ClientTLS, PolicyServer
-from praxis_remote.calls import PREDICT, SESSION_ID
+from praxis_remote.calls import PREDICT, SESSION_ID, SHARED_MEMORY
 from praxis_remote.errors import RemoteError, StatusCode, UnavailableError
 from praxis_remote.schema import Observation as ObservationMessage
 from praxis_remote.schema import PredictRequest, PredictResponse
@@ -431,6 +431,20 @@ def test_with_tls_and_tokens_sessions_find_their_process_and_others_nothing(
     assert "the client showed no certificate" in group.process.err.wait_for("no connection was")
     with pytest.raises(RemoteError):
         asked(group.client(retries=0))
+    group.stop()
+
+
+def test_a_client_that_speaks_tls_shares_no_memory_with_the_door(
+    serve_workers: Serve, authority: Authority
+) -> None:
+    server = authority.issue("server")
+    group = serve_workers("--tls-cert", str(server.cert), "--tls-key", str(server.key), number=1)
+    with closing(RawClient(group.port, authority.raw_client())) as client:
+        offer = f"request=0;{'00' * 16};4096;64;64"
+        stream = client.request(PREDICT.path, (SHARED_MEMORY, offer))
+        client.data(stream, REQUEST)
+        headers = dict(client.wait_for(ResponseReceived, stream).headers)
+    assert headers.get("grpc-message") is None
     group.stop()
 
 

@@ -60,7 +60,11 @@ class Parser(argparse.ArgumentParser):
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Tells which words it does not know, and which ones may have been meant."""
-        options = [name for name in self._option_string_actions if name.startswith("--")]
+        options = [
+            name
+            for name, action in self._option_string_actions.items()
+            if name.startswith("--") and action.help is not argparse.SUPPRESS
+        ]
         names = [word.partition("=")[0] for word in unknown]
         near = [found for name in names for found in get_close_matches(name, options, 1)]
         advice = [f"did you mean {near[0]}?"] if near else []

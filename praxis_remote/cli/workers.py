@@ -56,7 +56,10 @@ def add_serve(commands: Any) -> None:
 
 def _read_worker(text: str) -> tuple[int, int]:
     index, _, number = text.partition(":")
-    return int(index), int(number)
+    try:
+        return int(index), int(number)
+    except ValueError:
+        raise ValueError(f"{text!r}; did you mean --workers?") from None
 
 
 def _serve(arguments: argparse.Namespace) -> int:

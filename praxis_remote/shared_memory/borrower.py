@@ -229,6 +229,8 @@ class Borrowed:
         self._request = self._room = None
         for mapped in self._mapped:
             mapped.called = False
+        # The call itself may be there until cycles are collected.
+        self._mapped.clear()
 
     def trailers(self) -> Headers:
         """Returns what the reply says."""

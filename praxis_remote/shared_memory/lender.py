@@ -109,7 +109,7 @@ class Loan:
         self._lent = [lent for lent in (request, response) if lent is not None]
         self._response = response
         self._asks = asks
-        self._word = ""
+        self._word: str | None = None
         self.segments = segments
         self.offer = Offer(request and request.reference, response and response.reference).encode()
         self.sent = False
@@ -159,6 +159,10 @@ class _Stage(enum.Enum):
     ASKED = enum.auto()
     ABLE = enum.auto()
     UNABLE = enum.auto()
+
+
+# To the question whether it can; of a call that was given up, or refused unread, there is none.
+_ANSWERS = {MAPPED: _Stage.ABLE, UNREAD: _Stage.UNKNOWN, None: _Stage.UNKNOWN}
 
 
 class Lender:
@@ -220,13 +224,13 @@ class Lender:
         self._stage = _Stage.ASKED
         return Loan(self, segments, _Loaned(piece, piece.refer()), asks=True)
 
-    def ended(self, word: str, *, asked: bool) -> None:
-        """Takes what a reply says, and whether its call has asked."""
+    def ended(self, word: str | None, *, asked: bool) -> None:
+        """Takes what a reply says, None if there is none, and whether its call has asked."""
         if word == REFUSED:
             self._stage = _Stage.UNABLE
             self.close()
         elif asked and self._stage is _Stage.ASKED:
-            self._stage = _Stage.ABLE if word == MAPPED else _Stage.UNABLE
+            self._stage = _ANSWERS.get(word, _Stage.UNABLE)
 
     def _take(self, size: int) -> _Piece | None:
         """Returns a piece with room for a message; None if it would be too much."""

@@ -9,6 +9,7 @@ Nothing here knows what is in it.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import re
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 try:
     import fcntl
+    import resource
 except ImportError:  # Windows
     AVAILABLE = False
 else:
@@ -77,7 +79,7 @@ def open_peers(peer: Credentials, file: int, size: int) -> mmap.mmap:
 
     Raises:
         PermissionError: The process is another user's, or the file is none of `make`'s.
-        OSError: It cannot be opened.
+        OSError: It cannot be opened, or too many files are.
     """
     if peer.user != os.geteuid():
         raise PermissionError(f"user {peer.user} is not the server's, {os.geteuid()}")
@@ -87,6 +89,7 @@ def open_peers(peer: Credentials, file: int, size: int) -> mmap.mmap:
         raise PermissionError("this file is no shared memory")
     opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        _check_files(opened)
         # Else its maker could shrink it, and whoever reads what is gone gets SIGBUS.
         if fcntl.fcntl(opened, fcntl.F_GET_SEALS) & _seals() != _seals():
             raise PermissionError("it is not sealed against a change of its size")
@@ -95,6 +98,19 @@ def open_peers(peer: Credentials, file: int, size: int) -> mmap.mmap:
         return mmap.mmap(opened, size)
     finally:
         os.close(opened)
+
+
+def _check_files(opened: int) -> None:
+    """Raises unless there may be one more, which the memory keeps: half are for connections.
+
+    Raises:
+        OSError: There may not.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # The lowest number that is free, which the memory gets next.
+    os.close(number := os.dup(opened))
+    if most != resource.RLIM_INFINITY and number >= most // 2:
+        raise OSError(errno.EMFILE, "half of the files that may be open are")
 
 
 def _seals() -> int:

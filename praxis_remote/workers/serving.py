@@ -144,8 +144,9 @@ class WorkerServer(PolicyServer):
         host: Where the door listens.
         port: The same.
         collect: Returns the metrics, if there are any.
-        tls: The door's affair.
+        tls: The door's affair; with it, the door is who is at the other end of each connection.
         socket_mode: The same.
+        shared_memory: As of `PolicyServer`.
         options: Of `PolicyServer`.
     """
 
@@ -157,11 +158,13 @@ class WorkerServer(PolicyServer):
         host: str,
         port: int,
         collect: Callable[[], bytes] = bytes,
-        tls: object = None,  # noqa: ARG002 - see the docstring
+        tls: object = None,
         socket_mode: object = None,  # noqa: ARG002 - see the docstring
+        shared_memory: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(handler, host=host, port=port, **options)
+        shares = shared_memory and tls is None
+        super().__init__(handler, host=host, port=port, shared_memory=shares, **options)
         self._control = control
         self._collect = collect
         self._questions: dict[int, asyncio.Future[bytes]] = {}
