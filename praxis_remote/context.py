@@ -72,8 +72,8 @@ def current_requests() -> Sequence[RequestContext]:
         return _current.get()
     except LookupError:
         raise LookupError(
-            "current_request() works only inside predict_action and reset of a served policy, "
-            "on the thread that the server calls them from"
+            "current_request() and current_requests() work only inside predict_action and reset "
+            "of a served policy, on the thread that the server calls them from"
         ) from None
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from .calls import SESSION_ID
 from .episodes import REASONS, Episodes, Reason
-from .errors import InvalidArgumentError, InvalidValueError
+from .errors import InvalidArgumentError, InvalidValueError, UnsupportedTypeError
 from .http2 import ServerCall
 from .logs import event
 from .protocol import BatchedPolicyHandler, PolicyHandler
@@ -60,13 +60,20 @@ def check_lifetime(handler: Handler, ttl: float | None, *, on_disconnect: bool) 
 
     Raises:
         InvalidValueError: The seconds are none.
-        TypeError: The policy cannot be told which episodes are over.
+        TypeError: The policy cannot be told which episodes are over, or ``on_disconnect`` is
+            no bool.
     """
     if ttl is not None and not (_is_number(ttl) and 0 < ttl < math.inf):
         raise InvalidValueError(
             f"episode_ttl: {ttl!r}; pass seconds, more than 0, or None to end no episode by time"
         )
-    lifetime = Lifetime(None if ttl is None else float(ttl), bool(on_disconnect))
+    given: object = on_disconnect
+    if not isinstance(given, bool):
+        raise UnsupportedTypeError(
+            f"end_episodes_on_disconnect: {given!r}; pass True or False; "
+            f"a client has {RECONNECT_SECONDS:g} s to connect again"
+        )
+    lifetime = Lifetime(None if ttl is None else float(ttl), on_disconnect)
     if lifetime == Lifetime():
         return None
     option = "end_episodes_on_disconnect" if ttl is None else "episode_ttl"

@@ -321,6 +321,15 @@ def test_an_action_without_a_row_for_each_observation_is_refused_with_its_shape(
     assert "shape (2, ...)" in str(raised.value)
 
 
+def test_a_policy_that_wants_a_list_is_told_what_a_stacked_batch_is() -> None:
+    stacked: Any = Stacker().stack([{"state": np.zeros(2)}])
+    with pytest.raises(TypeError, match=r"observations\[0\]: with batched there is no list"):
+        stacked[0]
+    with pytest.raises(KeyError, match="joints"):
+        stacked["joints"]
+    assert stacked.get("joints") is None
+
+
 # ------------------------------------------------------------ settings
 
 
@@ -334,3 +343,9 @@ def test_a_batch_size_that_is_none_is_named(size: Any) -> None:
 def test_a_delay_that_is_none_is_named(delay: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"max_batch_delay: .*; seconds, at least 0"):
         Batching(2, delay)
+
+
+@pytest.mark.parametrize("stacked", [8, "yes", None])
+def test_stacking_is_on_or_off_and_no_size(stacked: Any) -> None:
+    with pytest.raises(TypeError, match=r"batched: .*; pass True or False; .* max_batch_size"):
+        Batching(8, 0.0, stacked)

@@ -9,12 +9,14 @@ import time
 import pytest
 
 from praxis_remote.calls import Deadline
-from praxis_remote.context import CurrentRequests, RequestContext, current_request
+from praxis_remote.context import CurrentRequests, RequestContext, current_request, current_requests
 
 
 def test_outside_of_a_request_there_is_none_and_the_error_says_where_there_is() -> None:
     with pytest.raises(LookupError, match="inside predict_action and reset"):
         current_request()
+    with pytest.raises(LookupError, match=r"current_requests\(\) work only inside"):
+        current_requests()
 
 
 def test_within_a_request_it_is_the_innermost() -> None:

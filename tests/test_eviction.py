@@ -419,6 +419,12 @@ def test_a_policy_that_cannot_be_told_is_refused_at_the_start(
         PolicyServer(handler, port=0, **options)
 
 
+@pytest.mark.parametrize("given", [10, "yes", None])
+def test_ending_on_disconnect_is_on_or_off_and_no_time(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"end_episodes_on_disconnect: .*; pass True or False"):
+        PolicyServer(RecordingHandler(), port=0, end_episodes_on_disconnect=given)
+
+
 @pytest.mark.parametrize("ttl", [0, -1, float("inf"), float("nan"), "60", True])
 def test_a_time_that_is_none_is_refused(ttl: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"episode_ttl: .*pass seconds, more than 0"):

@@ -480,6 +480,7 @@ kwarg: Any = KwargSpec
         (lambda: TensorSpec("bool", (2**63,)), r"shape\[0\]: 9223372036854775808; allowed: "),
         (lambda: TensorSpec("bool", [1] * 65), "shape: 65 dimensions; at most 64 are allowed"),
         (lambda: kwarg("int"), "kinds: 'int'; allowed: flag, whole, number, text"),
+        (lambda: kwarg(None), "kinds: None; allowed: flag, whole, number, text"),
         (lambda: KwargSpec([]), "kinds: none; give at least one of flag"),
         (lambda: observation_spec([]), "keys: list; pass a mapping"),
         (lambda: observation_spec({1: TextSpec()}), "keys: 1 is a int; pass a str"),

@@ -380,6 +380,8 @@ def test_a_worker_that_dies_while_it_loads_is_told_of(start: Start, tmp_path: Pa
         (["--devices", "0"], "add --workers"),
         (["--workers", "1", "--devices", "0,1"], "2 for 1 workers"),
         (["--workers", "2", "--devices", "0,,1"], "commas"),
+        (["--workers", "2", "--devices", "0 1"], "'0 1'; CUDA_VISIBLE_DEVICES has names such as"),
+        (["--workers", "2", "--devices", "cuda:0,cuda:1"], "'cuda:0'; CUDA_VISIBLE_DEVICES has"),
         (["--workers", "0"], "at least 1"),
         (["--workers", "2", "--inspect-port", "0"], "--inspect-port"),
     ],

@@ -10,7 +10,7 @@ import math
 import operator
 from dataclasses import dataclass
 
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, UnsupportedTypeError
 
 DEFAULT_MAX_BATCH_DELAY = 0.005
 """Seconds that a policy may wait for those whose calls it has just answered."""
@@ -27,6 +27,7 @@ class Batching:
 
     Raises:
         InvalidValueError: A size below 1, or a delay that is none.
+        UnsupportedTypeError: ``stacked`` is no bool, such as the size of a batch.
     """
 
     max_size: int = 1
@@ -45,6 +46,11 @@ class Batching:
         delay: object = self.max_delay
         if not (isinstance(delay, (int, float)) and 0 <= delay < math.inf):
             raise InvalidValueError(f"max_batch_delay: {delay!r}; seconds, at least 0")
+        stacked: object = self.stacked
+        if not isinstance(stacked, bool):
+            raise UnsupportedTypeError(
+                f"batched: {stacked!r}; pass True or False; how many is max_batch_size"
+            )
 
     @property
     def joins(self) -> bool:

@@ -37,6 +37,15 @@ class StackedObservations(dict[str, "Array | list[str]"]):
     batch_size: int
     buffer: Array
 
+    def __missing__(self, key: object) -> Array:
+        """Says what there is instead: with a number, how a list of observations was meant."""
+        if isinstance(key, (int, slice)):
+            raise TypeError(
+                f"observations[{key!r}]: with batched there is no list of observations but one "
+                "array for each key, such as observations['observation.state'][0]"
+            )
+        raise KeyError(key)
+
 
 class Stacker:
     """Gathers batches, each value with one copy, into memory that is used again.

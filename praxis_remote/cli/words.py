@@ -79,6 +79,12 @@ def _whole_number(text: str) -> int:
 def devices(text: str) -> list[str]:
     """Reads names of GPUs, which have commas between them."""
     names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name.startswith("cuda:") or " " in name:
+            raise ValueError(
+                f"{name!r}; CUDA_VISIBLE_DEVICES has names such as 0, GPU-... or MIG-..., "
+                "and here commas between them"
+            )
     if not all(names):
         raise ValueError(f"{text!r}; give names with commas between them, such as 0,1")
     return names

@@ -169,7 +169,9 @@ class KwargSpec:
     required: bool
 
     def __init__(self, kinds: Kind | Collection[Kind], *, required: bool = False) -> None:
-        given: Any = [kinds] if isinstance(kinds, str) else list(kinds)
+        asked: Any = kinds
+        several = isinstance(asked, Collection) and not isinstance(asked, str)
+        given: list[Any] = list(asked) if several else [asked]
         unknown = [kind for kind in given if kind not in _KINDS]
         if unknown or not given:
             raise InvalidValueError(
