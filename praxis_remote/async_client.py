@@ -254,7 +254,11 @@ class AsyncPolicyClient:
                 numpy scalars. Arrays must not change until the call returns.
             policy_kwargs: Options for the policy: None, bool, int, float, str, numpy
                 scalars, and sequences and mappings of these.
-            episode_ids: The episode of each observation, for policies that remember.
+            episode_ids: The episode of each observation, for policies that remember. Calls of
+                this client that share one leave in the order in which they were begun: each
+                is held until the message of the one before has left, not until it is
+                answered. One that is sent again (``retries``) comes behind those that were
+                begun meanwhile. Calls without ids are held only by resets of everything.
             timeout: Seconds for this call; None for the client's, ``math.inf`` for
                 no limit.
             retries: How often this call is sent again; None for the client's.
@@ -288,18 +292,19 @@ class AsyncPolicyClient:
             except RemoteError as error:
                 error.never_ran = True
                 raise
+            ids = None if episode_ids is None else tuple(map(str, episode_ids))
             sent = time.monotonic()
             find = codec.find_data_in_response
             headers = trace.carry(headers)
             try:
                 if not retries:
                     response = await self._channel.call(
-                        PREDICT.path, segments, deadline=deadline, metadata=headers, find=find
+                        PREDICT.path, segments, ids, deadline=deadline, metadata=headers, find=find
                     )
                 else:
                     may_repeat = trace.note_retries(if_never_ran)
                     response = await self._repeat(
-                        PREDICT, segments, deadline, retries, may_repeat, headers, find
+                        PREDICT, segments, ids, deadline, retries, may_repeat, headers, find
                     )
             except InvalidArgumentError:
                 # Behind a proxy there may be another server by now, which expects other things.
@@ -369,7 +374,9 @@ class AsyncPolicyClient:
         """Has the policy forget what it remembers.
 
         Args:
-            episode_ids: The episodes to forget; none given, or an empty list: all.
+            episode_ids: The episodes to forget; none given, or an empty list: all. In order
+                with predictions, as `predict_action` has it; a reset of all leaves after
+                whatever was begun before it, and before what comes later.
             timeout: As in `predict_action`.
             retries: How often this call is sent again; None for the client's.
 
@@ -566,6 +573,7 @@ class AsyncPolicyClient:
             response = await self._repeat(
                 method,
                 segments,
+                getattr(request, "episode_ids", None),
                 deadline,
                 retries,
                 trace.note_retries(if_unavailable),
@@ -587,6 +595,7 @@ class AsyncPolicyClient:
         self,
         method: Method,
         segments: Segments,
+        episode_ids: Collection[str] | None,
         deadline: Deadline | None,
         retries: int,
         may_repeat: MayRepeat,
@@ -595,7 +604,7 @@ class AsyncPolicyClient:
     ) -> Response:
         return await repeat(
             lambda: self._channel.call(
-                method.path, segments, deadline=deadline, metadata=metadata, find=find
+                method.path, segments, episode_ids, deadline=deadline, metadata=metadata, find=find
             ),
             retries,
             may_repeat,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import NoReturn
 
 from .address import AnyAddress
@@ -21,6 +22,7 @@ from .errors import (
 )
 from .framing import Find, Segments
 from .http2 import ClientConnection, NotTakenError, Response, Silences
+from .lanes import Lanes, Place
 from .tls import ClientContexts
 from .tokens import Token
 
@@ -81,6 +83,7 @@ class Channel:
         self._resume: Deadline | None = None
         self._failure = ""
         self._closed = False
+        self._lanes: Lanes | None = None
 
     def begin_anew(self, session: Headers) -> Channel:
         """Returns one to the same server, with what was read of files, and no connection."""
@@ -99,6 +102,7 @@ class Channel:
         self,
         path: str,
         segments: Segments,
+        episode_ids: Collection[str] | None = None,
         *,
         deadline: Deadline | None = None,
         metadata: Headers = (),
@@ -106,27 +110,53 @@ class Channel:
     ) -> Response:
         """Sends a request and returns its response.
 
-        A call that its connection did not take is sent on another one, once, as gRPC's
+        It does not leave before those of the same episodes that were begun earlier. A call
+        that its connection did not take is sent on another one, once, as gRPC's
         "transparent retries" are.
         https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 
         Raises:
             RemoteError: Whatever became of it.
         """
-        always = self.metadata + self.session
-        if self._token is not None:
-            always += self._token.headers()
-        connection = await self._connect(deadline)
+        place = self._enter(path, episode_ids)
         try:
+            if place is not None and not place.first and not await place.turn(deadline):
+                raise DeadlineExceededError(
+                    "the timeout passed before the call left: an earlier one of its episodes "
+                    "was still being sent",
+                    str(self.address),
+                    never_ran=True,
+                )
+            left = None if place is None else place.leave
+            always = self.metadata + self.session
+            if self._token is not None:
+                always += self._token.headers()
+            connection = await self._connect(deadline)
+            try:
+                return await connection.call(
+                    path,
+                    segments,
+                    left,
+                    deadline=deadline,
+                    metadata=always,
+                    once=metadata,
+                    find=find,
+                )
+            except NotTakenError:
+                pass
+            connection = await self._connect(deadline)
             return await connection.call(
-                path, segments, deadline=deadline, metadata=always, once=metadata, find=find
+                path, segments, left, deadline=deadline, metadata=always, once=metadata, find=find
             )
-        except NotTakenError:
-            pass
-        connection = await self._connect(deadline)
-        return await connection.call(
-            path, segments, deadline=deadline, metadata=always, once=metadata, find=find
-        )
+        finally:
+            if place is not None:
+                place.leave()
+
+    def _enter(self, path: str, episode_ids: Collection[str] | None) -> Place | None:
+        loop = asyncio.get_running_loop()
+        if self._lanes is None or self._lanes.loop is not loop:
+            self._lanes = Lanes(loop)
+        return self._lanes.enter(path, episode_ids)
 
     async def connection(self) -> ClientConnection | None:
         """Returns the one on which the next call would go; None if it would connect."""

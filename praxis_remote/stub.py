@@ -103,6 +103,7 @@ class _StubChannel:
                 return await channel.call(
                     name,
                     [wire.write_message(message)],
+                    getattr(message, "episode_ids", None),
                     deadline=limit,
                     metadata=trace.carry(headers),
                 )

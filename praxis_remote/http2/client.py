@@ -11,6 +11,7 @@ import math
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -90,9 +91,16 @@ class Response(NamedTuple):
 class _ClientCall(Call):
     """A call as its caller sees it: settled once, by whatever comes first."""
 
-    def __init__(self, reader: MessageReader, sending: Protocol, loan: Loan | None = None) -> None:
+    def __init__(
+        self,
+        reader: MessageReader,
+        sending: Protocol,
+        loan: Loan | None = None,
+        left: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
         self._loan = loan
+        self._left = left
         self._reader = reader
         self._sending = sending
         self._end: int | None = None
@@ -176,6 +184,8 @@ class _ClientCall(Call):
     def sent(self) -> None:
         """Takes the news that the end of the request was handed to the connection."""
         self._end = self._sending.connection.end_of_sent()
+        if self._left is not None:
+            self._left()
 
     def _never_leaves(self) -> bool:
         """Tells whether the request's last byte has not left, and never will.
@@ -391,6 +401,7 @@ class ClientConnection(Owner):
         self,
         path: str,
         segments: Segments,
+        left: Callable[[], None] | None = None,
         *,
         deadline: Deadline | None,
         metadata: Headers,
@@ -402,6 +413,7 @@ class ClientConnection(Owner):
         Args:
             path: ``/package.Service/Method``.
             segments: The request. They must not change until this returns.
+            left: Called when the connection has taken all of it, or wants no more.
             deadline: When to give up, if ever.
             metadata: Encoded already.
             once: More of it, of which the next call has other. It is sent as it is, so that
@@ -422,7 +434,7 @@ class ClientConnection(Owner):
                 loan = await self._lender.lend(path, segments)
                 writer = writer if loan is None else self._writer(loan.segments)
             reader = MessageReader(self._max_message_size, "response", find=find)
-            call = _ClientCall(reader, self._protocol, loan)
+            call = _ClientCall(reader, self._protocol, loan, left)
             try:
                 response = await self._try(call, writer, headers, deadline)
                 if self._lender is not None:
