@@ -154,7 +154,8 @@ class JsonFormatter(logging.Formatter):
             "message": _message(record),
         }
         for name, value in vars(record).items():
-            if name not in _NO_FIELDS:
+            # What libraries keep in records for themselves, as Ray does, begins like that.
+            if name not in _NO_FIELDS and not name.startswith("_"):
                 line.setdefault(name, _plain(value))
         if record.exc_info and record.exc_info[0] is not None:
             line["traceback"] = self.formatException(record.exc_info)

@@ -456,7 +456,7 @@ class ClientConnection(Owner):
         try:
             return MessageWriter(segments, self._max_message_size, "request")
         except MessageTooLargeError as error:
-            error.never_ran = True
+            error.never_ran, error.address = True, str(self._address)
             raise
 
     async def _try(
