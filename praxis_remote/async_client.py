@@ -447,7 +447,7 @@ class AsyncPolicyClient:
         """
         try:
             response = await self._call(
-                GET_OBSERVATION_SPEC, SpecRequest(), SpecResponse, timeout, retries, MAX_ITEMS
+                GET_OBSERVATION_SPEC, SpecRequest(), SpecResponse, timeout, retries
             )
             spec = decode_spec(response)
         except UnimplementedError:
@@ -559,7 +559,6 @@ class AsyncPolicyClient:
         response_type: type[wire.M],
         timeout: float | None,
         retries: int | None,
-        max_items: int | None = None,
     ) -> wire.M:
         """Calls what does no harm when it is done twice."""
         deadline = self._deadline(timeout)
@@ -581,7 +580,8 @@ class AsyncPolicyClient:
             )
             received = time.monotonic()
             try:
-                message = wire.read_message(response_type, response.message, max_items)
+                # No answer of ours has more, and in memory each item takes hundreds of bytes.
+                message = wire.read_message(response_type, response.message, MAX_ITEMS)
             except RemoteError as error:
                 raise BadResponseError(error.details(), self.address) from error
             self._note(method.name, begun, sent, received, response.timing, trace)

@@ -22,7 +22,7 @@ from faces import Face
 from hosts import LOOPBACK, unused_port
 
 from praxis_remote import PolicyClient, PolicyServer, Stage, wire
-from praxis_remote.calls import GET_OBSERVATION_SPEC, PREDICT
+from praxis_remote.calls import GET_OBSERVATION_SPEC, GET_STATUS, PREDICT
 from praxis_remote.codec import QUICK_ITEMS, PredictCall
 from praxis_remote.errors import (
     BadResponseError,
@@ -336,7 +336,10 @@ class Peer:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
             return wire.write_message(PredictResponse(Tensor(b"\0", [1], DType.DTYPE_UINT8)))
 
-        methods = {PREDICT.path: predict}
+        def get_status(_: bytes, context: grpc.ServicerContext) -> bytes:
+            return b"\x5a\0" * (MAX_ITEMS + 1)
+
+        methods = {PREDICT.path: predict, GET_STATUS.path: get_status}
         if self.spec is not None:
             methods[GET_OBSERVATION_SPEC.path] = get_spec
         method = methods.get(getattr(details, "method", ""))
@@ -503,3 +506,8 @@ def test_the_largest_spec_that_a_policy_may_publish_reaches_its_callers(face: Fa
     spec = ObservationSpec({f"key{number}": tensor for number in range(MAX_KEYS)})
     with PolicyServer(SpecifiedHandler(spec), port=0) as server:
         assert face.client(server).observation_spec() == spec
+
+
+def test_an_answer_of_very_many_items_is_an_error_of_the_server(peer_port: int, face: Face) -> None:
+    with pytest.raises(BadResponseError, match=f"more than {MAX_ITEMS} items"):
+        face.client(peer_port).status()
