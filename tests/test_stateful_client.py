@@ -101,6 +101,9 @@ class Call:
         if self.kind == "reset":
             return "own" if answer is True else f"another's: {answer!r}"
         if self.kind == "health":
+            # The server was asked to stop after it had taken the question.
+            if answer[0] is False and answer[1].startswith("draining: "):
+                return "draining"
             return "own" if answer == (True, INFO) else f"another's: {answer!r}"
         expected = np.full((1, self.kwargs["answer"]), self.token, np.float64)
         expected[0, 1] = checksum(self.payload)
@@ -327,6 +330,8 @@ class World:
         for call in self.calls:
             outcome = call.outcome.result(WAIT)
             totals[outcome] += 1
+            if "UnavailableError" in call.may_be:
+                call.may_be.add("draining")
             if call.stops and call.timeout and "the next attempt is made in" in call.details:
                 # After an attempt that met the stopped server there is a pause, and this
                 # call has not the time.
