@@ -313,7 +313,7 @@ class PolicyServer:
             if self._stopping:
                 self._stop_requested.set()
         # Its turn comes before that of any call, since none is accepted yet.
-        warm = asyncio.ensure_future(self._warm_up())
+        warm = asyncio.ensure_future(self._service.warm_up(self._fail, self._warm))
         try:
             self._service.readiness.begin()
             await self._accept()
@@ -337,8 +337,8 @@ class PolicyServer:
         """Takes connections from now on."""
         await self._listener.start(self._socket)
 
-    async def _warm_up(self) -> None:
-        await self._service.warm_up(self._fail)
+    def _warm(self) -> None:
+        """Takes the news, on the policy's thread, that it is warm."""
 
     def _fail(self, error: HandlerError, method: str) -> None:
         """Stops, since the policy cannot be called."""

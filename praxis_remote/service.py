@@ -238,12 +238,15 @@ class PolicyService:
         if self._eviction is not None:
             self._eviction.close()
 
-    async def warm_up(self, fail: Callable[[HandlerError, str], None]) -> None:
+    async def warm_up(
+        self, fail: Callable[[HandlerError, str], None], warm: Callable[[], None]
+    ) -> None:
         """Has the policy warm up, and asks it what a busy server shall have at hand.
 
         Args:
             fail: Called on the policy's thread if that fails, with the method that did; it
                 has the server stop.
+            warm: Called there if it does not, before any call is answered.
         """
 
         def work() -> None:
@@ -258,6 +261,7 @@ class PolicyService:
                 self._closed.wait()
             else:
                 self._refresh_model_info()
+                warm()
 
         await self._scheduler.run(work)
         self.readiness.warmed_up()

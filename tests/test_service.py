@@ -93,7 +93,7 @@ def test_a_policy_that_failed_to_say_what_it_is_is_not_ready_while_it_works(
 
     async def main() -> None:
         service = PolicyService(Failing(), scheduler)
-        await service.warm_up(lambda error, _: pytest.fail(str(error)))
+        await service.warm_up(lambda error, _: pytest.fail(str(error)), lambda: None)
         working, release = threading.Event(), threading.Event()
 
         def work() -> None:

@@ -67,11 +67,15 @@ class Control:
 
     def fail(self, reason: str, exit_code: int) -> None:
         """Tells why there will be no server, before this returns."""
-        self._send_all(write_message(Message("failed", {"reason": reason, "exit_code": exit_code})))
+        self.send_at_once(Message("failed", {"reason": reason, "exit_code": exit_code}))
 
     def send(self, message: Message) -> None:
         """Sends a message, and does not wait for it."""
         self._outgoing.put(write_message(message))
+
+    def send_at_once(self, message: Message) -> None:
+        """Sends a message before this returns."""
+        self._send_all(write_message(message))
 
     def _write(self) -> None:
         while True:
@@ -109,7 +113,7 @@ class Control:
         if message.kind == "connection":
             # Before anything is done with it: if this process ends, it is known that nobody
             # else may have it.
-            self._send_all(write_message(Message("taken", {"id": message.fields["id"]})))
+            self.send_at_once(Message("taken", {"id": message.fields["id"]}))
             if fd is None:
                 self.send(Message("dropped", {"id": message.fields["id"]}))
                 return
@@ -189,10 +193,10 @@ class WorkerServer(PolicyServer):
         task.add_done_callback(self._tasks.discard)
 
     @override
-    async def _warm_up(self) -> None:
-        await super()._warm_up()
-        if self.stage is Stage.SERVING:
-            self._control.send(Message("warm", {}))
+    def _warm(self) -> None:
+        # Who has answered a call was warm: the door shall know that if this process dies.
+        if self.stage is not Stage.DRAINING:
+            self._control.send_at_once(Message("warm", {}))
 
     # ------------------------------------------------------------ messages
 
