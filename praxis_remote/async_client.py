@@ -45,6 +45,7 @@ from .errors import (
     UnavailableError,
     UnimplementedError,
 )
+from .flags import as_flag
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, Find, Segments, check_max_message_size
 from .http2 import Response, Silences
 from .logs import event
@@ -205,7 +206,7 @@ class AsyncPolicyClient:
             tls=contexts,
             token=None if token is None else Token(token),
             session=encode_session_id(session_id),
-            shared_memory=shared_memory,
+            shared_memory=as_flag(shared_memory, "shared_memory"),
         )
         _clients.add(self)
 

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from .calls import SESSION_ID
 from .episodes import REASONS, Episodes, Reason
-from .errors import InvalidArgumentError, InvalidValueError, UnsupportedTypeError
+from .errors import InvalidArgumentError, InvalidValueError
+from .flags import as_flag, is_number
 from .http2 import ServerCall
 from .logs import event
 from .protocol import BatchedPolicyHandler, PolicyHandler
@@ -63,26 +64,18 @@ def check_lifetime(handler: Handler, ttl: float | None, *, on_disconnect: bool) 
         TypeError: The policy cannot be told which episodes are over, or ``on_disconnect`` is
             no bool.
     """
-    if ttl is not None and not (_is_number(ttl) and 0 < ttl < math.inf):
+    if ttl is not None and not (is_number(ttl) and 0 < ttl < math.inf):
         raise InvalidValueError(
             f"episode_ttl: {ttl!r}; pass seconds, more than 0, or None to end no episode by time"
         )
-    given: object = on_disconnect
-    if not isinstance(given, bool):
-        raise UnsupportedTypeError(
-            f"end_episodes_on_disconnect: {given!r}; pass True or False; "
-            f"a client has {RECONNECT_SECONDS:g} s to connect again"
-        )
+    advice = f"a client has {RECONNECT_SECONDS:g} s to connect again"
+    on_disconnect = as_flag(on_disconnect, "end_episodes_on_disconnect", advice)
     lifetime = Lifetime(None if ttl is None else float(ttl), on_disconnect)
     if lifetime == Lifetime():
         return None
     option = "end_episodes_on_disconnect" if ttl is None else "episode_ttl"
     _check_reset(handler, option)
     return lifetime
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_reset(handler: Handler, option: str) -> None:

@@ -23,6 +23,7 @@ from .address import DEFAULT_PORT, UnixAddress, check_address
 from .batching import DEFAULT_MAX_BATCH_DELAY, Batching
 from .errors import HandlerError, InvalidValueError
 from .eviction import Eviction, check_lifetime
+from .flags import as_flag
 from .framing import DEFAULT_MAX_MESSAGE_SIZE, check_max_message_size
 from .http2 import Listener
 from .limits import DEFAULT_MAX_PENDING, Limits, check_limits
@@ -138,6 +139,7 @@ class PolicyServer:
         _check_max_pending(max_pending)
         check_observers(observers)
         batching = Batching(max_batch_size, max_batch_delay, batched)
+        shared_memory = as_flag(shared_memory, "shared_memory")
         lifetime = check_lifetime(handler, episode_ttl, on_disconnect=end_episodes_on_disconnect)
         limits = check_limits(limits)
         self._address = check_address(host, port, lowest_port=0)

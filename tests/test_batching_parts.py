@@ -333,13 +333,13 @@ def test_a_policy_that_wants_a_list_is_told_what_a_stacked_batch_is() -> None:
 # ------------------------------------------------------------ settings
 
 
-@pytest.mark.parametrize("size", [0, -1, 1.5, "8", None])
+@pytest.mark.parametrize("size", [0, -1, 1.5, "8", None, True])
 def test_a_batch_size_that_is_none_is_named(size: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"max_batch_size: .*; a whole number"):
         Batching(size)
 
 
-@pytest.mark.parametrize("delay", [-0.1, float("inf"), float("nan"), "1", None])
+@pytest.mark.parametrize("delay", [-0.1, float("inf"), float("nan"), "1", None, True])
 def test_a_delay_that_is_none_is_named(delay: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"max_batch_delay: .*; seconds, at least 0"):
         Batching(2, delay)

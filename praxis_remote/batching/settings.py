@@ -10,7 +10,8 @@ import math
 import operator
 from dataclasses import dataclass
 
-from ..errors import InvalidValueError, UnsupportedTypeError
+from ..errors import InvalidValueError
+from ..flags import as_flag, is_number
 
 DEFAULT_MAX_BATCH_DELAY = 0.005
 """Seconds that a policy may wait for those whose calls it has just answered."""
@@ -39,18 +40,14 @@ class Batching:
             size = operator.index(self.max_size)
         except TypeError:
             size = 0
-        if size < 1:
+        if size < 1 or isinstance(self.max_size, bool):
             raise InvalidValueError(
                 f"max_batch_size: {self.max_size!r}; a whole number of observations, at least 1"
             )
         delay: object = self.max_delay
-        if not (isinstance(delay, (int, float)) and 0 <= delay < math.inf):
+        if not (is_number(delay) and 0 <= self.max_delay < math.inf):
             raise InvalidValueError(f"max_batch_delay: {delay!r}; seconds, at least 0")
-        stacked: object = self.stacked
-        if not isinstance(stacked, bool):
-            raise UnsupportedTypeError(
-                f"batched: {stacked!r}; pass True or False; how many is max_batch_size"
-            )
+        as_flag(self.stacked, "batched", "how many is max_batch_size")
 
     @property
     def joins(self) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidValueError, UnsupportedTypeError
+from ..flags import as_flag
 from ..tensors import DTYPES, SUPPORTED
 from ..types import ObservationLike
 from ..values import check_text
@@ -91,7 +92,8 @@ class TensorSpec:
         *,
         required: bool = True,
     ) -> None:
-        _set(self, dtypes=_as_dtypes(dtypes), shape=_as_shape(shape), required=bool(required))
+        _set(self, dtypes=_as_dtypes(dtypes), shape=_as_shape(shape))
+        _set(self, required=as_flag(required, "required"))
 
     def __str__(self) -> str:
         """Returns it as an error would have it, such as ``uint8 (H, W, 3)``."""
@@ -111,6 +113,9 @@ class TextSpec:
 
     required: bool = True
 
+    def __post_init__(self) -> None:
+        _set(self, required=as_flag(self.required, "required"))
+
     def __str__(self) -> str:
         """Returns it as an error would have it."""
         return "text"
@@ -125,6 +130,9 @@ class FlagSpec:
     """
 
     required: bool = True
+
+    def __post_init__(self) -> None:
+        _set(self, required=as_flag(self.required, "required"))
 
     def __str__(self) -> str:
         """Returns it as an error would have it."""
@@ -142,6 +150,13 @@ class NumberSpec:
 
     whole: bool = False
     required: bool = True
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            whole=as_flag(self.whole, "whole"),
+            required=as_flag(self.required, "required"),
+        )
 
     def __str__(self) -> str:
         """Returns it as an error would have it."""
@@ -179,7 +194,8 @@ class KwargSpec:
                 if unknown
                 else f"kinds: none; give at least one of {', '.join(_KINDS)}"
             )
-        _set(self, kinds=tuple(kind for kind in _KINDS if kind in given), required=bool(required))
+        _set(self, kinds=tuple(kind for kind in _KINDS if kind in given))
+        _set(self, required=as_flag(required, "required"))
 
     def __str__(self) -> str:
         """Returns it as an error would have it, such as ``number or null``."""
@@ -229,9 +245,9 @@ class ObservationSpec:
         _set(
             self,
             keys=_as_keys(keys, "keys", get_args(ValueSpec)),
-            extra_keys=bool(extra_keys),
+            extra_keys=as_flag(extra_keys, "extra_keys"),
             policy_kwargs=_as_keys(policy_kwargs or {}, "policy_kwargs", (KwargSpec,)),
-            extra_policy_kwargs=bool(extra_policy_kwargs),
+            extra_policy_kwargs=as_flag(extra_policy_kwargs, "extra_policy_kwargs"),
         )
 
     # Mappings have no hash.
