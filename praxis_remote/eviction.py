@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from .calls import SESSION_ID
 from .episodes import REASONS, Episodes, Reason
 from .errors import InvalidArgumentError, InvalidValueError
 from .flags import as_flag, is_number
@@ -39,9 +38,6 @@ Handler = PolicyHandler | BatchedPolicyHandler
 
 RECONNECT_SECONDS = 10.0
 """For a client whose connection has closed to go on with its episodes on another one."""
-
-# Longer names of sessions are told apart by these characters' number and hash.
-_MAX_KEY = 64
 
 
 class Lifetime(NamedTuple):
@@ -163,7 +159,7 @@ class Eviction:
     def _begin(
         self, call: ServerCall, names: Sequence[str], running: Coroutine[Any, Any, T]
     ) -> None:
-        key = _session_of(call) if self._with_sessions else None
+        key = call.caller if self._with_sessions else None
         try:
             self._episodes.begin(names, key, call.connection)
         except InvalidArgumentError:
@@ -232,14 +228,6 @@ class Eviction:
         reason = _in_words(counts)
         fields = event("episodes_ended", episodes=len(over), reason=reason)
         log.info("ended episodes: %s", reason, extra=fields)
-
-
-def _session_of(call: ServerCall) -> object:
-    """Returns what stands for a call's client, and takes next to no memory."""
-    for key, value in call.metadata:
-        if key == SESSION_ID:
-            return value if len(value) <= _MAX_KEY else (len(value), hash(value))
-    return call.connection
 
 
 def _in_words(counts: Mapping[Reason, int]) -> str:

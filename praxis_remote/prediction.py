@@ -26,11 +26,9 @@ from .batching import (
     likeness,
     split,
 )
-from .calls import SESSION_ID
 from .context import CurrentRequests
 from .errors import HandlerError
 from .framing import Segments
-from .http2 import ServerCall
 from .logs import event
 from .memory import Stock
 from .protocol import BatchedPolicyHandler, PolicyHandler
@@ -52,11 +50,6 @@ def _encode_action(predict: Callable[[], object], mark: Callable[[], None]) -> t
 
 # How many there are where the policy has kept none.
 _OUR_REFERENCES = _encode_action(lambda: np.empty(codec.LARGE_BYTES, np.uint8), lambda: None)[1]
-
-
-def caller_of(call: ServerCall) -> Hashable:
-    """Returns what stands for who calls: a session; for one that names none, its connection."""
-    return dict(call.metadata).get(SESSION_ID, id(call.connection))
 
 
 class Asked(NamedTuple):
@@ -103,7 +96,7 @@ class Predictor:
         call, request = asked.visit.call, asked.request
         lanes = frozenset(request.episode_ids or ())
         size = len(request.observations)
-        return Ticket(asked.kind, size, lanes, caller_of(call), asked, self.together)
+        return Ticket(asked.kind, size, lanes, call.caller, asked, self.together)
 
     def alone(self, asked: Asked) -> Segments:
         """Returns the response to one request.

@@ -28,7 +28,7 @@ from .http2 import ServerCall
 from .limits import Limits
 from .logs import event
 from .monitor import GetStatus, Monitor
-from .prediction import Asked, Predictor, caller_of
+from .prediction import Asked, Predictor
 from .protocol import BatchedPolicyHandler, PolicyHandler
 from .readiness import Readiness
 from .reading import Reading
@@ -195,7 +195,7 @@ class PolicyService:
 
         # No call of these episodes shall pass it, or it them. Who waits for it cannot call.
         lanes = frozenset(request.episode_ids) or None
-        ticket = Ticket(lanes=lanes, caller=caller_of(call))
+        ticket = Ticket(lanes=lanes, caller=call.caller)
         running = self._scheduler.run(lambda: visit.run(reset), call.deadline, ticket)
         if self._eviction is None:
             return await running

@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hosts import LOOPBACK
 
-from praxis_remote import PolicyClient, PolicyServer, current_request
+from praxis_remote import PolicyClient, PolicyServer, codec, current_request
 from praxis_remote.async_client import AsyncPolicyClient
+from praxis_remote.calls import PREDICT
 from praxis_remote.errors import (
     DeadlineExceededError,
     HandlerError,
@@ -400,3 +403,22 @@ def test_a_replica_that_comes_again_takes_its_own_place(fleet: Fleet) -> None:
         assert ask(fleet.client(), ["a"]) == ([7], [0])
         assert list(fleet.router.episodes()) == ["r0"]
         wait_for(lambda: fleet.servers[0].status().connections == 0)
+
+
+def test_callers_that_name_no_session_are_told_apart_also_on_a_unix_socket(tmp_path: Path) -> None:
+    handlers = [RecordingHandler(), RecordingHandler()]
+    request = b"".join(codec.encode_predict_request(batch(1), None, ["the same"]))
+    with ExitStack() as stack:
+        router = stack.enter_context(
+            RoutingServer(host=f"unix:{tmp_path / 's'}", replica_token=TOKEN)
+        )
+        for number, handler in enumerate(handlers):
+            server = stack.enter_context(PolicyServer(handler, port=0, tokens=[TOKEN]))
+            router.add(str(number), server.address).result(WAIT)
+        for _ in handlers:
+            own = [("grpc.use_local_subchannel_pool", 1)]
+            channel = stack.enter_context(grpc.insecure_channel(router.address, options=own))
+            call: Any = channel.unary_unary(PREDICT.path)
+            for _ in range(2):
+                call(request, timeout=WAIT)
+    assert [len(handler.predictions) for handler in handlers] == [2, 2]

@@ -37,6 +37,7 @@ class Call:
     peer = "peer:1"
     compressed = False
     connection = None
+    caller = "somebody"
     ran = False
 
     def __init__(self, path: str, message: bytes = b"", deadline: Deadline | None = None) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import ssl
@@ -116,6 +117,10 @@ class Service(typing.Protocol):
         raise NotImplementedError
 
 
+# What is gone shall not be taken for what comes.
+_numbers = itertools.count()
+
+
 class _ServerConnection(Owner):
     """A client's connection.
 
@@ -125,6 +130,7 @@ class _ServerConnection(Owner):
         dropped: Called when it is closed.
         called: Whether a call of it has ended.
         streaming: Calls of many messages that run on it.
+        number: Its own, of no other one.
     """
 
     def __init__(self, listener: Listener, silences: Silences, since: float) -> None:
@@ -135,6 +141,7 @@ class _ServerConnection(Owner):
         self.dropped: Callable[[], None] | None = None
         self.called = False
         self.streaming = 0
+        self.number = next(_numbers)
         self._borrowed: Borrower | None = None
         self.protocol = Protocol(
             self, client_side=False, silences=silences, cipher=listener.make_cipher()

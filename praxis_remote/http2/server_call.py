@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Hashable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from ..calls import (
     CONTENT_TYPE,
+    SESSION_ID,
     SHARED_MEMORY,
     Deadline,
     Headers,
@@ -62,6 +63,9 @@ _OK_TRAILERS = encode_status(StatusCode.OK)
 # however short memory is.
 _SMALL = 4096
 
+# Longer names of sessions are told apart by their characters' number and hash.
+_MAX_SESSION = 64
+
 # Seconds after which it can be said how fast a message moves.
 _SPEED_AFTER = 5.0
 
@@ -71,6 +75,7 @@ class Caller(Protocol):
 
     called: bool
     streaming: int
+    number: int
 
     @property
     def borrower(self) -> Borrower | None:
@@ -340,6 +345,17 @@ class ServerCall(Call):
         self.connection.account.take(size)
 
     # What the service asks.
+
+    @property
+    def caller(self) -> Hashable:
+        """What stands for who calls: a session; for one that names none, its connection.
+
+        It takes next to no memory, and keeps nothing.
+        """
+        for key, value in self.metadata:
+            if key == SESSION_ID:
+                return value if len(value) <= _MAX_SESSION else (len(value), hash(value))
+        return self.connection.number
 
     @property
     def compressed(self) -> bool:

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 __all__ = ["Key", "Owners"]
 
-Key: TypeAlias = tuple[str, "str | None"]
+Key: TypeAlias = tuple[Hashable, "str | None"]
 """A session and its episode; episodes of different sessions may have the same id. None: calls
 of the session that name no episode."""
 

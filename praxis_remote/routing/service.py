@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from typing_extensions import override
 
 from .. import codec, wire
-from ..calls import GET_OBSERVATION_SPEC, PREDICT, RESET, SESSION_ID, Headers, Metadata
+from ..calls import GET_OBSERVATION_SPEC, PREDICT, RESET, Headers, Metadata
 from ..errors import BadResponseError, InvalidArgumentError, RemoteError, UnavailableError
 from ..framing import Segments
 from ..http2 import Response, ServerCall
@@ -112,7 +112,7 @@ class RoutingService(PolicyService):
     async def _ask(
         self, call: ServerCall, message: memoryview, layout: Layout | None
     ) -> list[_Answer]:
-        session = _session(call)
+        session = call.caller
         if layout is None:
             while True:
                 replica = self._replicas.owner_of((session, None))
@@ -122,7 +122,7 @@ class RoutingService(PolicyService):
         return await self._ask_owners(call, layout, session, range(len(layout.observations)))
 
     async def _ask_owners(
-        self, call: ServerCall, layout: Layout, session: str, rows: Sequence[int]
+        self, call: ServerCall, layout: Layout, session: Hashable, rows: Sequence[int]
     ) -> list[_Answer]:
         groups: dict[Replica, list[int]] = {}
         for row in rows:
@@ -137,7 +137,7 @@ class RoutingService(PolicyService):
         self,
         call: ServerCall,
         layout: Layout,
-        session: str,
+        session: Hashable,
         replica: Replica,
         rows: Sequence[int],
     ) -> list[_Answer]:
@@ -177,7 +177,7 @@ class RoutingService(PolicyService):
         return [wire.write_message(ResetResponse(success=success))]
 
     async def _reset_some(self, call: ServerCall, ids: Sequence[str]) -> bool:
-        session = _session(call)
+        session = call.caller
         groups: dict[Replica, list[str]] = {}
         for episode_id in ids:
             for replica in self._replicas.begin_anew((session, episode_id)):
@@ -256,14 +256,6 @@ async def _together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _session(call: ServerCall) -> str:
-    """Returns by what a caller is known: its session, or its connection if it names none."""
-    for key, value in call.metadata:
-        if key == SESSION_ID and isinstance(value, str):
-            return value
-    return call.peer
 
 
 @lru_cache(maxsize=_REMEMBERED)
